@@ -1,0 +1,24 @@
+# make demo and make test work on a bare machine: the first use sets up Caffe (tools/caffe-env).
+PYTHON = tools/caffe-env python
+
+.PHONY: help demo test lint prototxt
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+
+demo: ## train both stages on synthetic scenes with Caffe, evaluate, write a report
+	$(PYTHON) tools/make_demo_data.py
+	$(PYTHON) tools/prepare_referit.py --raw data/raw/demo --out data/demo
+	$(PYTHON) tools/train.py --stage lowres --size slim
+	$(PYTHON) tools/train.py --stage highres --size slim
+	$(PYTHON) tools/eval_referit.py --size slim --method all
+
+test: ## run every test
+	$(PYTHON) -m pytest tests
+
+lint: ## the style check; needs ruff
+	ruff check .
+
+prototxt: ## write the committed nets and solvers again
+	$(PYTHON) models/generate.py --size paper --out prototxt
+	$(PYTHON) models/generate.py --size slim --out prototxt/slim

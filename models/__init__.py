@@ -1,0 +1,1 @@
+"""The nets in NetSpec, and the command that writes them as prototxt."""

@@ -1,0 +1,49 @@
+"""The expression encoder of the paper's section 3.2: word embedding, LSTM, last hidden state."""
+
+from caffe import layers as L
+
+from models.sizes import WORDS
+
+UNIFORM = dict(type="uniform", min=-0.08, max=0.08)
+
+
+def lstm(words, continuation, size):
+    """An LSTM over ``words`` (T, N, D_embedding); its blobs are W_xc, b_c and W_hc.
+
+    The forget gate's bias starts at 1, which a filler cannot say of a part of a blob:
+    :mod:`objseg.weights` writes it into the starting weights.
+    """
+    return L.LSTM(
+        words, continuation,
+        recurrent_param=dict(
+            num_output=size.hidden, weight_filler=UNIFORM, bias_filler=dict(type="constant")
+        ),
+        param=[
+            dict(lr_mult=1, decay_mult=1), dict(lr_mult=1, decay_mult=0),
+            dict(lr_mult=1, decay_mult=1),
+        ],
+    )  # (T, N, D_text)
+
+
+def add_language(net, size):
+    """Encode ``net.tokens`` (T, N) with ``net.continuation`` (T, N); returns (N, D_text, 1, 1).
+
+    The result is h_T, L2-normalised. Words stand at the end of the T steps, and the continuation
+    indicator is 0 up to the first word, so padding never reaches the state.
+    """
+    net.embedding = L.Embed(
+        net.tokens, input_dim=size.vocabulary, num_output=size.embedding, bias_term=False,
+        weight_filler=UNIFORM, param=[dict(lr_mult=1, decay_mult=1)],
+    )  # (T, N, D_embedding)
+    net.lstm = lstm(net.embedding, net.continuation, size)
+    net.earlier_states, net.last_state = L.Slice(
+        net.lstm, ntop=2, slice_param=dict(axis=0, slice_point=[WORDS - 1])
+    )
+    net.silence = L.Silence(net.earlier_states, ntop=0)
+    net.expression = L.Reshape(
+        net.last_state, reshape_param=dict(shape=dict(dim=[-1, size.hidden, 1, 1]))
+    )
+    net.expression_unit = L.Python(
+        net.expression, module="l2_normalization", layer="L2NormalizationLayer"
+    )
+    return net.expression_unit

@@ -1,0 +1,123 @@
+"""Expressions to tokens to numbers, after the authors' text processing (paper 3.1, 4.1)."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from objseg.files import write_text
+
+SPECIALS = ("<pad>", "<go>", "<eos>", "<unk>")
+PAD, GO, EOS, UNK = range(4)
+
+LENGTH = 20
+"""Time steps T of the language encoder; later tokens are cut."""
+
+_SEPARATOR = re.compile(r"(\W+)")
+
+
+class VocabularyError(ValueError):
+    """A vocabulary file that cannot be used; the message names the file and the line."""
+
+
+def split(expression):
+    """Split ``expression`` (str) into lower-case words and the punctuation between them.
+
+    "Boat, on the left." becomes ["boat", ",", "on", "the", "left", "."].
+    """
+    pieces = (" ".join(piece.lower().split()) for piece in _SEPARATOR.split(expression))
+    return [piece for piece in pieces if piece]
+
+
+def tokenize(expression):
+    """Split ``expression`` (str) into the encoder's tokens, a list of str that may be empty.
+
+    As in the authors' code a last "." is dropped. A run of punctuation is one token.
+    """
+    tokens = split(expression)
+    return tokens[:-1] if tokens[-1:] == ["."] else tokens
+
+
+class Vocabulary:
+    """The words that have a row in the embedding, in the order of their rows.
+
+    ``words`` starts with ``<pad>``, ``<go>``, ``<eos>``, ``<unk>``. ``len()`` is the number of rows
+    that the embedding needs. Raises VocabularyError for other specials, blank or repeated words.
+    """
+
+    def __init__(self, words, source="vocabulary"):
+        self.words = tuple(words)
+        if self.words[: len(SPECIALS)] != SPECIALS:
+            raise VocabularyError(
+                f"{source}: the first {len(SPECIALS)} lines are {self.words[:len(SPECIALS)]}, "
+                f"expected {SPECIALS}"
+            )
+        self._index = {}
+        for number, word in enumerate(self.words):
+            if not word or word != " ".join(word.split()):
+                raise VocabularyError(
+                    f"{source}, line {number + 1}: {word!r}, expected a word without blanks"
+                )
+            if word in self._index:
+                raise VocabularyError(
+                    f"{source}, line {number + 1}: {word!r} stands on line "
+                    f"{self._index[word] + 1} already; remove one of the two"
+                )
+            self._index[word] = number
+
+    def __len__(self):
+        return len(self.words)
+
+    def __contains__(self, word):
+        return word in self._index
+
+    @classmethod
+    def build(cls, expressions, min_count=2):
+        """Collect the tokens that ``expressions`` hold at least ``min_count`` times.
+
+        They are ordered from frequent to rare, equally frequent ones by alphabet. The default of
+        two leaves the words seen once to ``<unk>``, which has to occur in training to mean
+        anything at test.
+        """
+        counts = Counter(token for expression in expressions for token in tokenize(expression))
+        kept = (
+            token
+            for token, count in counts.items()
+            if count >= min_count and token not in SPECIALS
+        )
+        return cls(SPECIALS + tuple(sorted(kept, key=lambda token: (-counts[token], token))))
+
+    @classmethod
+    def load(cls, path):
+        """Read a vocabulary of one word a line, UTF-8, with Unix or Windows line ends.
+
+        Raises VocabularyError, which names the file and the line.
+        """
+        try:
+            text = Path(path).read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise VocabularyError(f"{path}: {error.strerror}; expected one word a line") from error
+        except UnicodeDecodeError as error:
+            raise VocabularyError(f"{path}: not UTF-8 text ({error})") from error
+        lines = text.replace("\r\n", "\n").split("\n")
+        return cls(lines[:-1] if lines[-1] == "" else lines, path)
+
+    def save(self, path):
+        """Write one word a line, the form that ``load`` reads."""
+        write_text(path, "".join(f"{word}\n" for word in self.words))
+
+    def encode(self, expression, length=LENGTH):
+        """Turn ``expression`` (str) into the input of the language encoder.
+
+        Returns ``tokens`` int32 (length,), row numbers with ``<pad>`` in front, and
+        ``continuation`` float32 (length,): 0 on the padding and on the first word, 1 on later
+        words, so that the LSTM starts afresh at the first word and padding never reaches its state.
+        Tokens beyond ``length`` are cut. An expression without a token is a single ``<unk>``.
+        """
+        rows = [self._index.get(token, UNK) for token in tokenize(expression)][:length] or [UNK]
+        tokens = np.full(length, PAD, np.int32)
+        tokens[length - len(rows):] = rows
+        continuation = np.zeros(length, np.float32)
+        continuation[length - len(rows) + 1:] = 1
+        return tokens, continuation

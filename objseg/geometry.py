@@ -1,0 +1,148 @@
+"""Between an image of any size and the net's square input: resize with kept aspect, pad, and back.
+
+The paper resizes and pads "all images and ground-truth segmentation to a fixed size W x H ...,
+keeping their aspect ratio and padding the outside regions with zero" and maps the output back to
+the original size (section 4.2). The padding is centred, as in the authors' TensorFlow code.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
+"""Channel means that VGG-16 was trained with, in the BGR order of Caffe's models."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image of ``height x width`` pixels lies in the square input of ``size`` pixels.
+
+    The resized image covers rows ``top : top + inner_height`` and columns
+    ``left : left + inner_width`` of the input; the rest is padding.
+    """
+
+    height: int
+    width: int
+    size: int
+
+    def __post_init__(self):
+        if min(self.height, self.width, self.size) < 1:
+            raise ValueError(
+                f"an image of {self.width}x{self.height} pixels cannot be placed in an input of "
+                f"{self.size}x{self.size}: every side must be at least 1"
+            )
+
+    @property
+    def scale(self):
+        """Factor from image pixels to input pixels."""
+        return self.size / max(self.height, self.width)
+
+    @property
+    def inner_height(self):
+        """Rows of the input that the image covers; at least 1."""
+        return max(1, int(round(self.height * self.scale)))
+
+    @property
+    def inner_width(self):
+        """Columns of the input that the image covers; at least 1."""
+        return max(1, int(round(self.width * self.scale)))
+
+    @property
+    def top(self):
+        """First row of the image in the input."""
+        return (self.size - self.inner_height) // 2
+
+    @property
+    def left(self):
+        """First column of the image in the input."""
+        return (self.size - self.inner_width) // 2
+
+    @property
+    def window(self):
+        """Slices (rows, columns) of the input that the image covers."""
+        return (
+            slice(self.top, self.top + self.inner_height),
+            slice(self.left, self.left + self.inner_width),
+        )
+
+
+def resize_and_pad(image, size, interpolation=cv2.INTER_LINEAR):
+    """Place ``image`` (H, W) or (H, W, C) in a zero square (size, size[, C]) of the same dtype.
+
+    Returns the square. Its geometry is ``Placement(H, W, size)``.
+    """
+    placement = Placement(image.shape[0], image.shape[1], size)
+    square = np.zeros((size, size) + image.shape[2:], image.dtype)
+    square[placement.window] = cv2.resize(
+        image, (placement.inner_width, placement.inner_height), interpolation=interpolation
+    )
+    return square
+
+
+def resize_and_pad_mask(mask, size):
+    """Place a boolean ``mask`` (H, W) in a square (size, size) bool; padding is background."""
+    return resize_and_pad(mask.astype(np.uint8), size, cv2.INTER_NEAREST).astype(bool)
+
+
+def coarse_label(mask, cells, rule="any"):
+    """Downsample a square boolean ``mask`` (S, S) to (cells, cells) bool.
+
+    A cell is positive when ``any`` of its pixels is (the authors' code), or when the ``majority``
+    is: more than half of them. The paper says only that the ground truth is "downsampled"
+    (section 4.2). Raises ValueError when ``cells`` does not divide S or the rule is unknown.
+    """
+    size = mask.shape[0]
+    if mask.shape != (size, size) or size % cells:
+        raise ValueError(f"a mask of shape {mask.shape} does not divide into {cells}x{cells} cells")
+    blocks = mask.reshape(cells, size // cells, cells, size // cells)
+    if rule == "any":
+        return blocks.any(axis=(1, 3))
+    if rule == "majority":
+        return blocks.mean(axis=(1, 3)) > 0.5
+    raise ValueError(f"coarse label rule {rule!r}: expected 'any' or 'majority'")
+
+
+def net_input(square):
+    """Turn a padded BGR square (S, S, 3) uint8 into the net's input (3, S, S) float32.
+
+    The mean is subtracted everywhere, so padding becomes minus the mean, as in the authors' code.
+    """
+    return (square.astype(np.float32) - MEAN_BGR).transpose(2, 0, 1)
+
+
+def score_on_image(score, placement):
+    """Map a response map back onto the image.
+
+    ``score`` (h, w) float32 of any resolution covers the whole square input; it is brought to the
+    input size (this is the bilinear upsampling of the paper's low resolution row in Table 1), the
+    padding is cut off, and the rest is resized bilinearly to (height, width). Returns float32.
+    """
+    size = placement.size
+    if score.shape != (size, size):
+        score = cv2.resize(score, (size, size), interpolation=cv2.INTER_LINEAR)
+    inner = np.ascontiguousarray(score[placement.window])
+    return cv2.resize(
+        inner, (placement.width, placement.height), interpolation=cv2.INTER_LINEAR
+    )
+
+
+def authors_score_on_image(score, placement):
+    """Map a response map back onto the image as the authors' TensorFlow evaluation does.
+
+    The score, brought to the input size as in :func:`score_on_image`, is first made binary
+    (``>= 1e-9``). The binary square is resized so that it holds the image at its original size,
+    and the image is cut out of it. The authors count every pixel that is then not zero, hence the
+    result (height, width) float32 in [0, 1] is a score that, like any other, means foreground where
+    it is > 0. It grows a region by up to one input pixel on every side.
+    """
+    if score.shape != (placement.size, placement.size):
+        score = cv2.resize(
+            score, (placement.size, placement.size), interpolation=cv2.INTER_LINEAR
+        )
+    side = max(placement.height, placement.width)
+    square = cv2.resize(
+        (score >= 1e-9).astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR
+    )
+    top, left = (side - placement.height) // 2, (side - placement.width) // 2
+    return square[top : top + placement.height, left : left + placement.width]

@@ -1,0 +1,59 @@
+"""Reading photographs of every kind that users have."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+class ImageError(ValueError):
+    """A file that cannot be read as a picture; the message names the file and what to do."""
+
+
+def read_image(path, oriented=False):
+    """Read a picture as BGR, (H, W, 3) uint8, whatever its channels and depth.
+
+    Grey, palette and CMYK pictures are converted, 16 bit are reduced to 8, and an alpha channel is
+    dropped: the colours stored under transparent pixels are what the net sees. ``oriented`` applies
+    the EXIF orientation; data sets are read without it, since their masks are drawn on the stored
+    pixels. Raises ImageError for a missing, empty, truncated, too large or foreign file.
+    """
+    flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror}") from error
+    if not data:
+        raise ImageError(f"{path}: the file is empty; copy or download it again")
+    if data.startswith(b"\xff\xd8") and not _jpeg_is_whole(data):
+        raise ImageError(
+            f"{path}: a truncated JPEG, its end is missing; copy or download it again"
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # more than 2^30 pixels, which OpenCV refuses to allocate
+        raise ImageError(f"{path}: OpenCV refuses the picture ({error.err})") from error
+    if image is None:
+        raise ImageError(
+            f"{path}: not a picture, or a damaged one; JPEG, PNG, TIFF, BMP and WebP are read"
+        )
+    return image
+
+
+def _jpeg_is_whole(data):
+    """Say whether the image in JPEG ``data`` (bytes) comes to an end.
+
+    OpenCV fills the missing part of a truncated JPEG with grey and says nothing. The end marker
+    cannot occur within the compressed pixels, but it does in a thumbnail in the header, so the
+    header's segments are stepped over first.
+    """
+    position = 2
+    while data[position : position + 1] == b"\xff" and position + 4 <= len(data):
+        marker = data[position + 1]
+        if marker == 0xDA:  # start of scan: pixels follow
+            break
+        if marker == 0xFF:  # a fill byte
+            position += 1
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return data.find(b"\xff\xd9", position) >= 0

@@ -1,0 +1,94 @@
+"""A stream of results computed ahead in background processes, in a fixed order."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import traceback
+
+import cv2
+
+PR_SET_PDEATHSIG = 1
+
+
+class WorkerError(RuntimeError):
+    """A background process failed or died; the message says which and why."""
+
+
+class Prefetcher:
+    """Iterate over ``make(first), make(first + 1), ...`` without end.
+
+    Item i is made by worker i modulo ``workers``, so the stream does not depend on their number.
+    Each worker holds at most one finished item while it makes the next: the queue is bounded.
+    The processes end with :meth:`close`, and also when the parent dies in any way.
+    """
+
+    def __init__(self, make, workers, first=0):
+        if workers < 1:
+            raise ValueError(f"{workers} data workers: expected at least 1")
+        self.next_item = first
+        # fork: the data set is shared as it is, and the embedded interpreter of the caffe command
+        # has no executable that a spawned worker could be started with.
+        context = multiprocessing.get_context("fork")
+        self.workers = []
+        for index in range(workers):
+            start = first + (index - first) % workers
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(
+                target=_work, args=(make, sender, start, workers, os.getpid()), daemon=True
+            )
+            process.start()
+            sender.close()  # only the worker may hold this end, so that its death is seen at once
+            self.workers.append((process, receiver))
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        index = self.next_item % len(self.workers)
+        process, receiver = self.workers[index]
+        try:
+            failure, item = receiver.recv()
+        except EOFError:
+            process.join(timeout=1)
+            raise WorkerError(
+                f"data worker {index} died (exit code {process.exitcode}) before item "
+                f"{self.next_item}; a code of -9 usually means that memory ran out"
+            ) from None
+        if failure:
+            raise WorkerError(f"data worker {index} failed on item {self.next_item}:\n{failure}")
+        self.next_item += 1
+        return item
+
+    def close(self):
+        """Stop the workers; safe to call twice."""
+        for process, receiver in self.workers:
+            process.terminate()
+            receiver.close()
+        for process, _ in self.workers:
+            process.join(timeout=5)
+        self.workers = []
+
+
+def _work(make, sender, item, stride, parent):
+    # The parent's handlers came along with the fork. Ctrl-C reaches the whole process group, and
+    # it is for the parent to decide what happens then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A parent that is killed cannot tell its workers: let the kernel do it.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return
+    cv2.setNumThreads(0)
+    while True:
+        try:
+            message = (None, make(item))
+        except Exception:
+            message = (traceback.format_exc(), None)
+        try:
+            sender.send(message)
+        except BrokenPipeError:
+            return
+        if message[0]:
+            return
+        item += stride

@@ -1,0 +1,140 @@
+"""Writing the embedded data set as ReferIt lies on disk.
+
+The folder holds images/<scene>.jpg, mask/<scene>_<region>.mat (variable segimg_t, 0 on the
+foreground), RealGames.txt (one line an expression: region, expression, click), the lists
+split/referit_{train,val,trainval,test}_imlist.txt, and settings.json. The same settings give the
+same bytes whatever the number of processes.
+"""
+
+import functools
+import io
+import json
+import multiprocessing
+import shutil
+import signal
+
+import cv2
+import numpy as np
+import scipy.io
+
+from objseg.files import Progress, write_text
+from objseg.synthesis.referring import list_attributes, refer
+from objseg.synthesis.scenes import draw_scene
+
+VERSION = 1  # of drawings and expressions: raise it when the same seed comes to give other files
+MODES = ("referring", "attributes")
+
+
+def make_scene(number, seed, mode):
+    """Scene ``number``, its regions, and the generator they came from.
+
+    The same on every machine. The two modes share no scene even for the same seed, so that what is
+    learnt from attributes never saw a test scene.
+    """
+    rng = np.random.default_rng([seed, MODES.index(mode), number])
+    scene = draw_scene(rng)
+    return scene, refer(scene, rng) if mode == "referring" else list_attributes(scene), rng
+
+
+def write_mask(path, mask):
+    """Write a bool (H, W) mask as ReferIt does: variable segimg_t, 0 on the foreground."""
+    stream = io.BytesIO()
+    image = np.where(mask, np.uint8(0), np.uint8(255))
+    scipy.io.savemat(stream, {"segimg_t": image}, do_compression=True)
+    header = b"MATLAB 5.0 MAT-file".ljust(116)  # scipy's holds the time of writing
+    path.write_bytes(header + stream.getvalue()[len(header):])
+
+
+def write_scene(number, folder, seed, mode):
+    """Write a scene's picture and masks, and last its expressions, which mark it as finished."""
+    scene, regions, rng = make_scene(number, seed, mode)
+    height, width = scene.labels.shape
+    lines = []
+    for region, (target, spoken) in enumerate(regions, 1):
+        mask = scene.mask(target)
+        write_mask(folder / "mask" / f"{number}_{region}.mat", mask)
+        inside = np.flatnonzero(mask)
+        for _, expression in spoken:
+            y, x = divmod(int(rng.choice(inside)), width)  # where the second player clicked
+            lines.append(
+                f"{number}_{region}.jpg~{expression}~{x / width:.12f}~{y / height:.12f}\n"
+            )
+    picture = folder / "images" / f"{number}.jpg"
+    if not cv2.imwrite(str(picture), scene.image, [cv2.IMWRITE_JPEG_QUALITY, 90]):
+        raise OSError(f"{picture}: could not be written; is the disk full?")
+    write_text(folder / "expressions" / f"{number}.txt", "".join(lines))
+
+
+def read_settings(folder):
+    """The settings ``folder`` was made with, or None if it is absent; refuses a foreign folder."""
+    path = folder / "settings.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: holds files but no settings.json, so it was not made by this "
+                         "tool and is left alone; choose another folder with --out")
+    return None
+
+
+def make_data(out, scenes, seed, mode, workers, overwrite=False):
+    """Make the data set in the folder ``out`` (Path), unless it is there already.
+
+    ``scenes``: the numbers of scenes of "train", "val" and "test", a dictionary; ``seed``: 0 or
+    more; ``mode``: of MODES; ``workers``: the number of processes. The set grows in a folder beside
+    ``out`` and is renamed at the end, so that ``out`` is always whole; an interrupted run goes on
+    where it stopped. Raises ValueError if ``out`` holds files that this function did not write, or,
+    without ``overwrite``, a set of other settings.
+    """
+    settings = {"version": VERSION, "seed": seed, "expressions": mode, "scenes": scenes}
+    found = read_settings(out)
+    if found == settings:
+        print(f"{out}: complete, nothing to do")
+        return
+    if found is not None and not overwrite:
+        raise ValueError(f"{out}: made with the settings {found}, but {settings} are wanted; "
+                         "choose another folder with --out, or replace this one with --overwrite")
+    growing = out.with_name(f".{out.name}.partial")
+    if read_settings(growing) != settings:
+        shutil.rmtree(growing, ignore_errors=True)
+        for name in ("images", "mask", "expressions", "split"):
+            (growing / name).mkdir(parents=True)
+        write_text(growing / "settings.json", json.dumps(settings) + "\n")
+    count = sum(scenes.values())
+    draw_missing(growing, count, seed, mode, workers)
+    write_lists(growing, scenes)
+    shutil.rmtree(growing / "expressions")
+    shutil.rmtree(out, ignore_errors=True)
+    growing.rename(out)
+    expressions = (out / "RealGames.txt").read_text().count("\n")
+    print(f"{out}: {count} scenes, {expressions} expressions")
+
+
+def draw_missing(folder, count, seed, mode, workers):
+    """Write the scenes 1 to ``count`` that are not finished."""
+    missing = [number for number in range(1, count + 1)
+               if not (folder / "expressions" / f"{number}.txt").exists()]
+    write = functools.partial(write_scene, folder=folder, seed=seed, mode=mode)
+    with Progress(count, "draw", "scene", count - len(missing)) as progress, \
+            multiprocessing.Pool(workers, _begin_worker) as pool:
+        for _ in pool.imap_unordered(write, missing, chunksize=4):
+            progress.advance()
+
+
+def _begin_worker():
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+
+
+def write_lists(folder, scenes):
+    """Number the scenes of train, val and test in turn; write split lists and RealGames.txt."""
+    members, first = {}, 1
+    for split, count in scenes.items():
+        members[split] = list(range(first, first + count))
+        first += count
+    members["trainval"] = members["train"] + members["val"]
+    for split, numbers in members.items():
+        write_text(folder / "split" / f"referit_{split}_imlist.txt",
+                   "".join(f"{number}\n" for number in numbers))
+    write_text(folder / "RealGames.txt", "".join(
+        (folder / "expressions" / f"{number}.txt").read_text() for number in range(1, first)
+    ))

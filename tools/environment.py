@@ -1,0 +1,60 @@
+"""Start a tool inside the Caffe environment, whatever machine and Python it was started with.
+
+Every tool begins with ``import environment`` and ``environment.enter()`` and ends with
+``environment.run(main)``. This file runs on the host's Python, so it uses the standard library
+alone. Importing it puts the repository and its Python layers on ``sys.path``.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "python_layers")]
+os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe would print thousands of lines a net
+
+
+def enter():
+    """Return at once where Caffe is at hand; elsewhere start this script again where it is.
+
+    The second start goes through ``tools/caffe-env``, which replaces this process: arguments,
+    terminal, process id and exit status stay the caller's.
+    """
+    pycaffe = importlib.util.find_spec("caffe")
+    if pycaffe and pycaffe.origin and shutil.which("caffe"):  # a folder has no origin
+        return
+    if os.environ.get("OBJSEG_INSIDE"):
+        sys.exit(
+            "error: tools/caffe-env started this script with a Python that has no Caffe, "
+            f"{sys.executable}; start tools as `python tools/NAME.py`"
+        )
+    caffe_env = str(REPOSITORY / "tools" / "caffe-env")
+    script = os.path.abspath(sys.argv[0])
+    sys.stdout.flush()
+    os.execv(caffe_env, [caffe_env, "python", script, *sys.argv[1:]])
+
+
+def run(main):
+    """End the process with what ``main()`` returns, an exit status or None for 0.
+
+    A ValueError or OSError is a message for the user: it goes to standard error as
+    ``error: …`` with status 1; set OBJSEG_TRACEBACK=1 to see where it came from. An interrupt
+    ends with status 130, a reader that went away (``| head``) quietly with 141.
+    """
+    try:
+        status = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        status = 141
+    except (ValueError, OSError) as error:
+        if os.environ.get("OBJSEG_TRACEBACK"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
+    sys.exit(status)

@@ -1,0 +1,135 @@
+"""Evaluate methods on a split of a prepared data set: the paper's Table 1.
+
+    python tools/eval_referit.py
+    python tools/eval_referit.py --size slim --method all --workers 2
+    python tools/eval_referit.py --method highres --weights out/mine/highres_iter_18000.caffemodel
+
+Prints the table and writes results.json, samples.csv and report.html. An evaluation that was
+stopped goes on where it was when the same command is given again; delete the folder's journal/ to
+start afresh.
+"""
+
+import os
+
+# One BLAS thread a process, set before anything loads BLAS: processes use the cores better than
+# threads do, and a sum split among threads is rounded otherwise, which moves a pixel now and then.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import environment
+
+environment.enter()
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from models.sizes import SIZES
+from objseg import report
+from objseg.dataset import SPLITS, Dataset
+from objseg.evaluation import evaluate, key_of, predict
+from objseg.files import REPOSITORY
+from objseg.methods import METHODS, configure
+
+
+def parse():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="prepared data set (default: the size's, data/referit for paper)")
+    parser.add_argument("--split", choices=sorted(SPLITS), default="test")
+    parser.add_argument("--method", action="append", choices=[*METHODS, "all"],
+                        help="repeatable; default highres")
+    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
+    parser.add_argument("--weights", action="append", default=[], metavar="[METHOD=]FILE",
+                        help="in place of the file that training leaves for the size; repeatable")
+    parser.add_argument("--prototxt", type=Path, metavar="DIR",
+                        help="folder of deploy_METHOD.prototxt (default: the size's)")
+    parser.add_argument("--vocabulary", type=Path, metavar="FILE",
+                        help="the words that the weights were trained with (default: "
+                        "vocabulary.txt beside the weights, else the data set's)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="processes; the numbers are the same for any N (default: a process a "
+                        "core, at most 4; 1 on a GPU)")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="default out/eval_DATA_SPLIT in the repository")
+    device = parser.add_mutually_exclusive_group()
+    device.add_argument("--gpu", type=int, metavar="N", help="compute on GPU number N")
+    device.add_argument("--cpu", action="store_true", help="compute on the CPU (the default)")
+    parser.add_argument("--compat-authors", action="store_true",
+                        help="map masks to the image as the authors' TensorFlow code does")
+    options = parser.parse_args()
+    for name in ("limit", "workers"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} is {value}, must be at least 1")
+    if options.workers is None:
+        options.workers = min(4, os.cpu_count() or 1) if options.gpu is None else 1
+    return options
+
+
+def chosen_weights(texts, methods):
+    """Turn the values of --weights into {method: path}; a bare FILE is for the only learnt one."""
+    weights = {}
+    for text in texts:
+        name, _, path = text.rpartition("=")
+        if name not in METHODS:  # no such prefix, or a file name with "=" in it
+            learnt = [method for method in methods if METHODS[method].learnt]
+            if len(learnt) != 1:
+                raise ValueError(
+                    f"--weights {text}: which method is it for? Write --weights METHOD={text}, "
+                    f"with METHOD one of {', '.join(learnt or METHODS)}"
+                )
+            name, path = learnt[0], text
+        if name not in methods:
+            raise ValueError(f"--weights {text}: the method {name} is not evaluated; add --method")
+        weights[name] = path
+    return weights
+
+
+def main():
+    """Evaluate every method, print Table 1, write the report."""
+    options = parse()
+    asked = options.method or ["highres"]
+    methods = [name for name in METHODS if name in asked or "all" in asked]
+    size = SIZES[options.size]
+    dataset = Dataset(options.data or REPOSITORY / size.data)
+    weights = chosen_weights(options.weights, methods)
+    configurations = [
+        configure(
+            name, size, dataset.directory, weights.get(name), options.vocabulary,
+            options.prototxt, options.gpu, options.compat_authors,
+        )
+        for name in methods
+    ]
+    samples = dataset.samples(options.split)[: options.limit]
+    out = options.out or REPOSITORY / "out" / f"eval_{dataset.name}_{options.split}"
+    unreadable = {}
+    evaluations = [
+        evaluate(
+            dataset, options.split, configuration, out / "journal", samples, unreadable,
+            options.workers,
+        )
+        for configuration in configurations
+    ]
+    command = shlex.join(["python", "tools/eval_referit.py", *sys.argv[1:]])
+    outcome = report.results(dataset, options.split, evaluations, unreadable, command)
+    print(report.terminal_table(outcome))
+
+    shown = evaluations[-1]
+    chosen = report.choose(shown)
+    masks = predict(
+        dataset, shown.configuration,
+        [shown.samples[index] for indices in chosen.values() for index in indices],
+        out / "journal" / f"{shown.method.name}-{key_of(shown.identity)}-gallery.npz",
+    )
+    pictures = report.draw(dataset, shown, chosen, masks)
+    report.write(out, dataset, evaluations, outcome, pictures)
+    print(f"\nreport: {out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    environment.run(main)

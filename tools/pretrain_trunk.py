@@ -1,0 +1,94 @@
+"""Pretrain the slim trunk on synthetic scenes: the analogue of VGG-16's ILSVRC weights.
+
+    python tools/make_demo_data.py --out data/raw/pretraining --expressions attributes \
+        --train 4000 --val 1 --test 1 --seed 777
+    python tools/prepare_referit.py --raw data/raw/pretraining --out data/pretraining
+    python tools/pretrain_trunk.py --data data/pretraining --out models/slim_trunk.caffemodel
+
+The trunk learns to say, for every cell, the words of the regions that stand there.
+"""
+
+import environment
+
+environment.enter()
+
+import argparse
+from pathlib import Path
+from types import SimpleNamespace
+
+from models.nets import starting_net
+from models.per_word import per_word_train_net
+from models.sizes import SLIM
+from objseg.dataset import Dataset
+from objseg.files import REPOSITORY, sha256, write_text
+
+SOLVER = """\
+net: "{net}"
+type: "Adam"
+base_lr: {rate}
+lr_policy: "poly"
+power: 1
+max_iter: {iterations}
+momentum: 0.9
+weight_decay: 0.00001
+snapshot_prefix: "{prefix}"
+random_seed: {seed}
+solver_mode: CPU
+"""
+
+
+def main():
+    """Train the per-word net, keep its trunk."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="data/pretraining")
+    parser.add_argument("--out", default="models/slim_trunk.caffemodel")
+    parser.add_argument("--work", default="out/pretraining", help="folder of nets and log")
+    parser.add_argument("--iterations", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=8, help="images in a batch")
+    parser.add_argument("--rate", type=float, default=0.001)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+
+    import caffe
+
+    from objseg.training import train
+    from objseg.training_log import TrainingLog
+    from objseg.weights import save_starting_weights
+
+    work = Path(REPOSITORY, options.work).resolve()
+    rows = len(Dataset(Path(REPOSITORY, options.data)).vocabulary)
+    net = SimpleNamespace(
+        data=str(Path(REPOSITORY, options.data).resolve()), batch=options.batch, seed=options.seed,
+        workers=options.workers, label_rule="majority",
+    )
+    write_text(work / "train.prototxt", str(per_word_train_net(SLIM, net, rows)))
+    write_text(work / "solver.prototxt", SOLVER.format(
+        net=work / "train.prototxt", prefix=work / "pretraining", **vars(options)
+    ))
+    caffe.set_mode_cpu()
+    solver = caffe.get_solver(str(work / "solver.prototxt"))
+    parameters = SimpleNamespace(max_iter=options.iterations, snapshot=options.iterations)
+    log = TrainingLog(work / "pretraining_log.csv")
+    stopped = train(solver, parameters, "pretraining", log)
+    log.draw()
+    if stopped:
+        return 128 + stopped
+
+    write_text(work / "start.prototxt", str(starting_net(SLIM)))
+    caffe.set_random_seed(options.seed)
+    start = caffe.Net(str(work / "start.prototxt"), caffe.TEST)
+    trunk = {
+        name: [blob.data for blob in blobs] for name, blobs in solver.net.params.items()
+        if name in start.params
+    }
+    out = Path(REPOSITORY, options.out)
+    save_starting_weights(start, trunk, out)
+    print(f"{out}: {out.stat().st_size:,} bytes, sha256 {sha256(out)}")
+    return 0
+
+
+if __name__ == "__main__":
+    environment.run(main)

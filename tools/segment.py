@@ -1,0 +1,150 @@
+"""Segment what expressions refer to in one picture.
+
+    python tools/segment.py photo.jpg "red car on the left" "sky"
+    python tools/segment.py photo.jpg "the dog" --size slim --out masks
+
+Writes a mask (0 or 255, the picture's own size) and an overlay as PNG for every expression, and
+prints area, box and score statistics. The picture is turned as its EXIF orientation says.
+"""
+
+import environment
+
+environment.enter()
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models.sizes import SIZES
+from objseg.expressions import LENGTH, Vocabulary, tokenize
+from objseg.files import REPOSITORY, atomic_path
+from objseg.images import read_image
+from objseg.methods import configure
+from objseg.plots import overlay
+
+
+def parse():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("image", type=Path)
+    parser.add_argument("expressions", nargs="+", metavar="expression")
+    parser.add_argument("--method", choices=("highres", "lowres"), default="highres")
+    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
+    parser.add_argument("--weights", type=Path, metavar="FILE",
+                        help="in place of the file that training leaves for the size")
+    parser.add_argument("--prototxt", type=Path, metavar="DIR",
+                        help="folder of deploy_METHOD.prototxt (default: the size's)")
+    parser.add_argument("--vocabulary", type=Path, metavar="FILE",
+                        help="the words that the weights were trained with (default: "
+                        "vocabulary.txt beside the weights, else that of the size's data set)")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
+                        help="default out/segment in the repository")
+    device = parser.add_mutually_exclusive_group()
+    device.add_argument("--gpu", type=int, metavar="N", help="compute on GPU number N")
+    device.add_argument("--cpu", action="store_true", help="compute on the CPU (the default)")
+    return parser.parse_args()
+
+
+def check(expressions, vocabulary):
+    """Refuse an expression without a word; warn of words that the net does not know or reads."""
+    for expression in expressions:
+        tokens = tokenize(expression)
+        if not tokens:
+            raise ValueError(f"the expression {expression!r} is empty: say what to segment")
+        if len(tokens) > LENGTH:
+            warn(f"{len(tokens)} words in {shorten(expression)}: only the first {LENGTH} are read")
+        read = tokens[:LENGTH]
+        unknown = list(dict.fromkeys(token for token in read if token not in vocabulary))
+        if len(unknown) == len(set(read)):
+            warn(f"no word of {shorten(expression)} is in the vocabulary: the mask is a guess")
+        elif any(map(str.isalnum, unknown)):
+            words = ", ".join(filter(str.isalnum, unknown))  # nobody misses a comma
+            warn(f"not in the vocabulary, read as <unk>: {words}")
+
+
+def warn(message):
+    """Print a warning beside the results, not among them."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def shorten(expression, length=60):
+    """An expression in quotes, cut if it is long."""
+    return f'"{expression if len(expression) <= length else expression[:length - 1] + "…"}"'
+
+
+def file_names(image, expressions):
+    """Return a file name stem for every expression: plain, short and each different."""
+    def plain(text):
+        return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "expression"
+
+    names = []
+    for expression in expressions:
+        name = base = f"{plain(image.stem)}_{plain(expression)}"
+        repeat = 2
+        while name in names:
+            name, repeat = f"{base}-{repeat}", repeat + 1
+        names.append(name)
+    return names
+
+
+def statistics(mask, score):
+    """Lines that describe a mask, bool (H, W), and its response map, float32 (H, W)."""
+    area = np.count_nonzero(mask)
+    box = "none, the mask is empty"
+    inside = ""
+    if area:
+        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+        box = f"x {x} to {x + width - 1}, y {y} to {y + height - 1}"
+        inside = f", mean inside {cv2.mean(score, mask.astype(np.uint8))[0]:+.2f}"
+    return [
+        f"area   {area} of {mask.size} pixels ({100 * area / mask.size:.2f} %)",
+        f"box    {box}",
+        f"score  {score.min():+.2f} to {score.max():+.2f}, mean {score.mean():+.2f}{inside}",
+    ]
+
+
+def write_png(path, image):
+    """Write an image atomically; light compression, which is several times faster."""
+    with atomic_path(path) as temporary:
+        if not cv2.imwrite(str(temporary), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise OSError(f"{path}: could not be written")
+
+
+def main():
+    """Segment every expression."""
+    options = parse()
+    size = SIZES[options.size]
+    image = read_image(options.image, oriented=True)
+    configuration = configure(
+        options.method, size, REPOSITORY / size.data, options.weights, options.vocabulary,
+        options.prototxt, options.gpu,
+    )
+    vocabulary = Vocabulary.load(configuration.vocabulary)
+    check(options.expressions, vocabulary)
+
+    # Loading Caffe takes its time; by now the input is known to be good.
+    from objseg.segmenter import Segmenter
+
+    segmenter = Segmenter(
+        configuration.deploy, configuration.weights, vocabulary, configuration.gpu
+    )
+    names = file_names(options.image, options.expressions)
+    scores = segmenter.scores(image, options.expressions)
+    for name, expression, score in zip(names, options.expressions, scores):
+        mask = score > 0
+        write_png(options.out / f"{name}_mask.png", mask.astype(np.uint8) * 255)
+        write_png(options.out / f"{name}_overlay.png", overlay(image, mask))
+        print(shorten(expression))
+        for line in statistics(mask, score):
+            print(f"  {line}")
+        print(f"  files  {options.out / name}_mask.png, _overlay.png")
+
+
+if __name__ == "__main__":
+    environment.run(main)
