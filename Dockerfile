@@ -22,6 +22,7 @@ ENV LANG=C.UTF-8 MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONPATH=/workspace:/workspace/python_layers
 WORKDIR /workspace
 COPY --chown=caffe:caffe . .
-RUN chown caffe:caffe . && python -c 'import caffe' && caffe --version
+RUN chown caffe:caffe . && mkdir --mode=1777 "$MPLCONFIGDIR" \
+    && python -c 'import caffe' && caffe --version
 USER caffe
 CMD ["bash"]

@@ -33,7 +33,7 @@ def add_language(net, size):
     """
     net.embedding = L.Embed(
         net.tokens, input_dim=size.vocabulary, num_output=size.embedding, bias_term=False,
-        weight_filler=UNIFORM, param=[dict(lr_mult=1, decay_mult=1)],
+        weight_filler=UNIFORM, param=[dict(lr_mult=1, decay_mult=0)],
     )  # (T, N, D_embedding)
     net.lstm = lstm(net.embedding, net.continuation, size)
     net.earlier_states, net.last_state = L.Slice(

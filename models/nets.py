@@ -11,55 +11,53 @@ from models.sizes import WORDS
 from models.trunk import add_trunk
 from models.upsampling import add_upsampling
 
-STAGES = ("lowres", "highres")
 
-
-def add_model(net, size, stage, options, image_index=None):
+def add_model(net, size, stage, settings, image_index=None):
     """Add the whole model of a stage to a net that has image, tokens and continuation.
 
     Returns the response map: (N, 1, S/32, S/32) for ``lowres``, (N, 1, S, S) for ``highres``.
     """
-    features = add_trunk(net, size, freeze_convnet=options.freeze_convnet)
+    features = add_trunk(net, size, freeze_convnet=settings.freeze_convnet)
     expression = add_language(net, size)
-    score = add_fusion(net, size, features, expression, image_index, spatial=options.spatial)
+    score = add_fusion(net, size, features, expression, image_index, spatial=settings.spatial)
     return add_upsampling(net, score) if stage == "highres" else score
 
 
-def data_layer(size, stage, options, split):
+def data_layer(size, stage, settings, split):
     """Return the data layer's tops (image, tokens, continuation, label[, image_index])."""
-    shared = options.expressions_per_image > 1
+    shared = settings.expressions_per_image > 1
     return L.Python(
         ntop=5 if shared else 4, module="referit_data", layer="ReferitDataLayer",
         param_str=json.dumps(dict(
-            data=options.data, split=split, batch=options.batch,
-            expressions_per_image=options.expressions_per_image,
+            data=settings.data, split=split, batch=settings.batch,
+            expressions_per_image=settings.expressions_per_image,
             input=size.input, words=WORDS, vocabulary=size.vocabulary,
             label=size.input if stage == "highres" else size.cells,
-            label_rule=options.label_rule, seed=options.seed, workers=options.workers,
+            label_rule=settings.label_rule, seed=settings.seed, workers=settings.workers,
         )),
     )
 
 
-def train_net(size, stage, options):
+def train_net(size, stage, settings):
     """The train/val net of a stage as a NetParameter.
 
-    The two phases differ in their data layer only: ``train`` and ``val`` split.
+    The two phases differ in their data layer only, which reads another split.
     """
-    train = _net_on_split(size, stage, options, "train", caffe.TRAIN)
-    test = _net_on_split(size, stage, options, "val", caffe.TEST)
+    train = _net_on_split(size, stage, settings, settings.train_split, caffe.TRAIN)
+    test = _net_on_split(size, stage, settings, "val", caffe.TEST)
     merged = type(train)(name=f"{stage} {size.name}")
     merged.layer.extend([train.layer[0], test.layer[0], *train.layer[1:]])
     return merged
 
 
-def _net_on_split(size, stage, options, split, phase):
+def _net_on_split(size, stage, settings, split, phase):
     net = caffe.NetSpec()
-    tops = data_layer(size, stage, options, split)
+    tops = data_layer(size, stage, settings, split)
     net.image, net.tokens, net.continuation, net.label = tops[:4]
     if len(tops) == 5:
         net.image_index = tops[4]
-    score = add_model(net, size, stage, options, *tops[4:])
-    weights = dict(foreground=options.foreground, background=options.background)
+    score = add_model(net, size, stage, settings, *tops[4:])
+    weights = dict(foreground=settings.foreground, background=settings.background)
     net.loss = L.Python(
         score, net.label, module="weighted_logistic_loss", layer="WeightedLogisticLossLayer",
         loss_weight=1, param_str=json.dumps(weights),
@@ -70,7 +68,7 @@ def _net_on_split(size, stage, options, split, phase):
     return proto
 
 
-def deploy_net(size, stage, options):
+def deploy_net(size, stage, settings):
     """The net for use as a NetParameter: images and expressions in, response maps out.
 
     ``image_index`` says which image each expression is about, so the trunk runs once an image
@@ -81,7 +79,7 @@ def deploy_net(size, stage, options):
     net.tokens = L.Input(input_param=dict(shape=dict(dim=[WORDS, 1])))
     net.continuation = L.Input(input_param=dict(shape=dict(dim=[WORDS, 1])))
     net.image_index = L.Input(input_param=dict(shape=dict(dim=[1])))
-    add_model(net, size, stage, options, net.image_index)
+    add_model(net, size, stage, settings, net.image_index)
     proto = net.to_proto()
     proto.name = f"{stage} {size.name}"
     return proto

@@ -6,7 +6,7 @@ import numpy as np
 
 from objseg.dataset import Dataset
 from objseg.geometry import coarse_label, resize_and_pad, resize_and_pad_mask
-from objseg.images import ImageError, read_image
+from objseg.images import ImageError
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class BatchSettings:
             value = getattr(self, key)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{key} is {value!r}, expected a whole number of at least 1")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed is {self.seed!r}, expected a whole number from 0 to 2147483647")
         if self.batch % self.expressions_per_image:
             raise ValueError(
                 f"a batch of {self.batch} expressions does not divide into images with "
@@ -119,7 +121,15 @@ class BatchMaker:
             )
         self.samples = dataset.samples(settings.split)
         if not self.samples:
-            raise ValueError(f"{dataset.directory}: the {settings.split} split has no samples")
+            raise ValueError(
+                f"{dataset.directory}: the {settings.split} split has no samples; give it some in "
+                "its split list and prepare the data set again (tools/train.py does without val)"
+            )
+        if dataset.image_dir is None:
+            raise ValueError(
+                f"{dataset.directory}: prepared with --annotations-only; training needs images and "
+                "masks: run tools/prepare_referit.py without it"
+            )
         # A word label takes all the samples of an image together.
         group_size = None if settings.label_words else settings.expressions_per_image
         self.order = Order(self.samples, group_size, settings.seed)
@@ -157,8 +167,7 @@ class BatchMaker:
         settings = self.settings
         samples = [self.samples[index] for index in group]
         image = samples[0].image
-        pixels = read_image(image.path)
-        masks = self.dataset.masks(image.id)
+        pixels, masks = self.dataset.pixels_and_masks(image.id, image.path)
         label = self._word_label if settings.label_words else self._expression_label
         part = {
             "image": resize_and_pad(pixels, settings.input).transpose(2, 0, 1),
@@ -178,9 +187,7 @@ class BatchMaker:
 
     def _expression_label(self, samples, masks):
         """Label maps (K, h, w) bool of the expressions' regions."""
-        maps = {s.region.id: None for s in samples}
-        for region in maps:
-            maps[region] = self._label_map(masks[region])
+        maps = {region: self._label_map(masks[region]) for region in {s.region.id for s in samples}}
         return np.stack([maps[s.region.id] for s in samples])
 
     def _word_label(self, samples, masks):

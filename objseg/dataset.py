@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from objseg.expressions import Vocabulary
+from objseg.images import ImageError, read_image
 from objseg.masks import MaskError, load_masks
 
 VERSION = 1
@@ -148,6 +149,22 @@ class Dataset:
             for region in image.regions
             for expression in region.expressions
         ]
+
+    def pixels_and_masks(self, image_id, path):
+        """Read an image, BGR uint8 (H, W, 3), and its masks, {region id: bool (H, W)}.
+
+        Raises ImageError when the image cannot be read, or has another size than its masks.
+        """
+        masks = self.masks(image_id)
+        pixels = read_image(path)
+        height, width = pixels.shape[:2]
+        for mask in masks.values():
+            if mask.shape != (height, width):
+                raise ImageError(
+                    f"{path}: {width}x{height} pixels, but its masks were prepared for "
+                    f"{mask.shape[1]}x{mask.shape[0]}; prepare the data set again"
+                )
+        return pixels, masks
 
     def masks(self, image_id):
         """Read the masks of an image: ``{region id: bool (H, W)}`` on the image's pixels.

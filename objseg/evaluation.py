@@ -191,16 +191,8 @@ class Scorer:
         Returns (image id, number of samples, [[intersection, union], ...], None), or None in place
         of the areas and a message when the image cannot be read.
         """
-        truth = self.dataset.masks(image_id)
         try:
-            image = read_image(path)
-            height, width = image.shape[:2]
-            for mask in truth.values():
-                if mask.shape != (height, width):
-                    raise ImageError(
-                        f"{path}: {width}x{height} pixels, but its masks were prepared for "
-                        f"{mask.shape[1]}x{mask.shape[0]}; prepare the data set again"
-                    )
+            image, truth = self.dataset.pixels_and_masks(image_id, path)
         except ImageError as error:
             return image_id, len(wanted), None, str(error)
         self.masks_of = self.masks_of or open_method(self.configuration)

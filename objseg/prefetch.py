@@ -1,5 +1,6 @@
 """A stream of results computed ahead in background processes, in a fixed order."""
 
+import atexit
 import ctypes
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ import cv2
 PR_SET_PDEATHSIG = 1
 
 
-class WorkerError(RuntimeError):
+class WorkerError(ValueError):
     """A background process failed or died; the message says which and why."""
 
 
@@ -19,7 +20,8 @@ class Prefetcher:
     """Iterate over ``make(first), make(first + 1), ...`` without end.
 
     Item i is made by worker i modulo ``workers``, so the stream does not depend on their number.
-    Each worker holds at most one finished item while it makes the next: the queue is bounded.
+    Each worker holds a finished item until it is taken, and then makes the next: the queue is
+    bounded (items smaller than a pipe's buffer, 64 KiB, run ahead by as many as fit).
     The processes end with :meth:`close`, and also when the parent dies in any way.
     """
 
@@ -40,6 +42,8 @@ class Prefetcher:
             process.start()
             sender.close()  # only the worker may hold this end, so that its death is seen at once
             self.workers.append((process, receiver))
+        # multiprocessing would end them by SIGTERM, which they ignore, and wait
+        atexit.register(self.close)
 
     def __iter__(self):
         return self
@@ -49,32 +53,33 @@ class Prefetcher:
         process, receiver = self.workers[index]
         try:
             failure, item = receiver.recv()
-        except EOFError:
+        except (EOFError, OSError):  # OSError when it died while it sent
             process.join(timeout=1)
             raise WorkerError(
                 f"data worker {index} died (exit code {process.exitcode}) before item "
                 f"{self.next_item}; a code of -9 usually means that memory ran out"
             ) from None
         if failure:
-            raise WorkerError(f"data worker {index} failed on item {self.next_item}:\n{failure}")
+            raise WorkerError(failure)
         self.next_item += 1
         return item
 
     def close(self):
         """Stop the workers; safe to call twice."""
         for process, receiver in self.workers:
-            process.terminate()
+            process.kill()
             receiver.close()
         for process, _ in self.workers:
             process.join(timeout=5)
         self.workers = []
+        atexit.unregister(self.close)
 
 
 def _work(make, sender, item, stride, parent):
-    # The parent's handlers came along with the fork. Ctrl-C reaches the whole process group, and
-    # it is for the parent to decide what happens then.
+    # Ctrl-C, and SIGTERM from timeout or a batch system, reach the whole process group. It is for
+    # the parent to decide what happens then, and it may need more items first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # A parent that is killed cannot tell its workers: let the kernel do it.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -83,8 +88,10 @@ def _work(make, sender, item, stride, parent):
     while True:
         try:
             message = (None, make(item))
+        except (ValueError, OSError) as error:  # a message for the user
+            message = (str(error), None)
         except Exception:
-            message = (traceback.format_exc(), None)
+            message = (f"data worker failed on item {item}:\n{traceback.format_exc()}", None)
         try:
             sender.send(message)
         except BrokenPipeError:

@@ -1,5 +1,7 @@
 """The model in use: an image and expressions in, response maps on the image out."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import caffe
@@ -13,12 +15,27 @@ EXPRESSIONS_AT_ONCE = 16
 
 
 def use_device(gpu=None):
-    """Compute on GPU number ``gpu``, or on the CPU if it is None."""
+    """Compute on GPU number ``gpu``, or on the CPU if it is None.
+
+    Raises ValueError when the GPU cannot be used.
+    """
     if gpu is None:
         caffe.set_mode_cpu()
-    else:
-        caffe.set_device(gpu)
-        caffe.set_mode_gpu()
+        return
+    # caffe.set_device kills the process where it fails, so another process tries it first.
+    probe = subprocess.run(
+        ["caffe", "device_query", "-gpu", str(gpu)], stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
+    )
+    if gpu < 0 or probe.returncode:
+        cause = re.search(r"\] (.*(?:GPU|error|CUDA|cuda).*)", probe.stderr)
+        raise ValueError(
+            f"--gpu {gpu}: this Caffe cannot use it"
+            + (f" ({cause.group(1)})" if cause else "")
+            + "; use --cpu, or a Caffe built with CUDA on a machine with that GPU"
+        )
+    caffe.set_device(gpu)
+    caffe.set_mode_gpu()
 
 
 class Segmenter:
@@ -56,7 +73,8 @@ class Segmenter:
         """Iterate over the net's response maps, float32 (h, w), one an expression.
 
         ``image`` is BGR uint8 (H, W, 3). The trunk runs once, the head for up to
-        ``EXPRESSIONS_AT_ONCE`` expressions together. A score above 0 means foreground.
+        ``EXPRESSIONS_AT_ONCE`` expressions together. A score above 0 means foreground. Take all
+        the maps of one image before asking for another's.
         """
         blobs = self.net.blobs
         blobs["image"].data[0] = net_input(resize_and_pad(image, self.input_size))

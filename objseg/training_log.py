@@ -1,6 +1,7 @@
 """The record of a training run: a CSV line an iteration, and the loss curve as a picture."""
 
 import csv
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,21 @@ class TrainingLog:
         """Append a line with a value for each of ``COLUMNS``."""
         with open(self.path, "a", newline="") as stream:
             csv.DictWriter(stream, COLUMNS).writerow(row)
+
+    def summary(self):
+        """Cost of the iterations so far: seconds, the data layer's share, peak memory; a line.
+
+        The first iteration is left out where there are more: it allocates the net's blobs.
+        """
+        rows = self.read()
+        rows = rows[1:] or rows
+        seconds = np.mean([float(row["seconds"]) for row in rows])
+        data = np.mean([float(row["data_seconds"]) for row in rows])
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        return (
+            f"{len(rows)} iterations: {seconds:.3f} s each, {100 * data / seconds:.2f} % of it in "
+            f"the data layer; peak memory {memory:.2f} GiB"
+        )
 
     def draw(self):
         """Draw loss and validation IoU over the iterations beside the log; returns the PNG's path.

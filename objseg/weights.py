@@ -39,6 +39,12 @@ def _shape(blob):
     return tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
 
 
+def _trimmed(shape):
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
 def read_caffemodel(path):
     """Read a caffemodel; returns {layer name: [float32 arrays]} of the layers that have blobs.
 
@@ -62,7 +68,8 @@ def check_fits(net, path):
             continue
         expected = [tuple(blob.shape) for blob in blobs]
         found = [_shape(blob) for blob in given[name]]
-        if expected != found:
+        # Files older than BlobShape pad a bias to four axes, which Caffe accepts.
+        if [_trimmed(shape) for shape in expected] != [_trimmed(shape) for shape in found]:
             raise WeightsError(
                 f"{path}: layer {name} has blobs {found}, the net expects {expected}; "
                 "the file belongs to a net of another size"

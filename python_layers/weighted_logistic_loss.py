@@ -27,8 +27,8 @@ class WeightedLogisticLossLayer(caffe.Layer):
         name = type(self).__name__
         self.weights = layer_parameters.parse(name, self.param_str, foreground=3.0, background=1.0)
         for key, value in self.weights.items():
-            if not isinstance(value, (int, float)) or value < 0:
-                raise ValueError(f"{name}: {key} is {value!r}, expected a weight of at least 0")
+            if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+                raise ValueError(f"{name}: {key} is {value!r}, expected a finite weight >= 0")
         layer_parameters.check_count(name, "bottoms", bottom, 2)
         layer_parameters.check_count(name, "tops", top, 1)
 

@@ -15,7 +15,7 @@ def run_tool(*words, check=True, **settings):
     command = [sys.executable, *(str(word) for word in words)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        cwd=str(REPOSITORY), timeout=300, **settings
+        timeout=300, **{"cwd": str(REPOSITORY), **settings}
     )
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
@@ -36,6 +36,7 @@ def scenes(tmp_path_factory):
 def slim_nets(tmp_path_factory, scenes):
     """The slim nets and solvers on ``scenes``, small batches; a folder."""
     folder = tmp_path_factory.mktemp("nets")
+    (folder / "snapshots").mkdir()  # Caffe wants it to be there
     run_tool("models/generate.py", "--size", "slim", "--data", scenes, "--out", folder / "prototxt",
              "--snapshots", folder / "snapshots", "--batch", 4, "--expressions-per-image", 2,
              "--iterations", 2, "--workers", 1)

@@ -17,16 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from objseg import download
+from objseg import archives, download
+from objseg.archives import WrongFileError, unpack
 from objseg.download import (
     DownloadError,
     File,
     Item,
-    WrongFileError,
     fetch,
     item_state,
     read_manifest,
-    unpack,
     verify,
 )
 from objseg.files import REPOSITORY
@@ -338,8 +337,8 @@ def test_a_file_changed_after_it_was_verified_is_no_longer_ready(server, tmp_pat
 def test_a_full_disk_is_said_before_and_during_the_transfer(server, tmp_path, monkeypatch):
     server.pages["/w"] = BODY
     with monkeypatch.context() as patch:
-        usage = download.shutil.disk_usage(tmp_path)._replace(free=1000)
-        patch.setattr(download.shutil, "disk_usage", lambda path: usage)
+        usage = archives.shutil.disk_usage(tmp_path)._replace(free=1000)
+        patch.setattr(archives.shutil, "disk_usage", lambda path: usage)
         with pytest.raises(DownloadError, match="100.0 KiB more are needed .* 1000 bytes are free"):
             get(item(server, "/w"), tmp_path)
 
@@ -409,7 +408,7 @@ def test_an_unpacking_that_was_killed_is_done_again_without_a_request(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(download, "_move_tree", killed)
+        patch.setattr(archives, "_move_tree", killed)
         with pytest.raises(KeyboardInterrupt):
             get(wanted, tmp_path)
     assert item_state(wanted, tmp_path) == "started"
@@ -481,7 +480,7 @@ def test_absurd_sizes_are_refused(tmp_path, monkeypatch, make):
     archive = make(tmp_path / "bomb", ("zeros", bytes(2_000_000)), ("more", b"1"))
     for limit, value in (("LARGEST_TREE", 1_000_000), ("MOST_FILES", 1)):
         with monkeypatch.context() as patch:
-            patch.setattr(download, limit, value)
+            patch.setattr(archives, limit, value)
             with pytest.raises(WrongFileError, match="absurdly large"):
                 unpack(archive, tmp_path / "out", tmp_path / "out" / ".work")
     assert not (tmp_path / "out").exists()

@@ -11,7 +11,8 @@ environment.enter()
 import argparse
 import sys
 
-from objseg.download import amount, fetch, item_size, item_state, read_manifest
+from objseg.archives import amount
+from objseg.download import fetch, item_size, item_state, read_manifest
 from objseg.files import REPOSITORY
 
 

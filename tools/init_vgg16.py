@@ -27,8 +27,9 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--vgg16", default="models/VGG_ILSVRC_16_layers.caffemodel")
-    parser.add_argument("--out", default=PAPER.trunk_weights)
+    parser.add_argument("--vgg16",
+                        default=REPOSITORY / "models" / "VGG_ILSVRC_16_layers.caffemodel")
+    parser.add_argument("--out", default=REPOSITORY / PAPER.trunk_weights)
     parser.add_argument("--seed", type=int, default=1, help="of the LSTM's random start")
     parser.add_argument("--any-checksum", action="store_true",
                         help="accept another file of the same architecture")
@@ -40,7 +41,7 @@ def main():
         WeightsError, fully_convolutional, read_caffemodel, save_starting_weights,
     )
 
-    source, out = Path(REPOSITORY, options.vgg16), Path(REPOSITORY, options.out)
+    source, out = Path(options.vgg16), Path(options.out)
     if not source.is_file():
         raise WeightsError(f"{source}: no such file; run: python tools/download.py vgg16")
     found = checksum(source, "sha1")

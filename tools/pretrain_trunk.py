@@ -1,7 +1,7 @@
 """Pretrain the slim trunk on synthetic scenes: the analogue of VGG-16's ILSVRC weights.
 
     python tools/make_demo_data.py --out data/raw/pretraining --expressions attributes \
-        --train 4000 --val 1 --test 1 --seed 777
+        --train 3000 --val 1 --test 1 --seed 777
     python tools/prepare_referit.py --raw data/raw/pretraining --out data/pretraining
     python tools/pretrain_trunk.py --data data/pretraining --out models/slim_trunk.caffemodel
 
@@ -42,15 +42,18 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="data/pretraining")
-    parser.add_argument("--out", default="models/slim_trunk.caffemodel")
-    parser.add_argument("--work", default="out/pretraining", help="folder of nets and log")
-    parser.add_argument("--iterations", type=int, default=4000)
+    parser.add_argument("--data", type=Path, default=REPOSITORY / "data" / "pretraining")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / SLIM.trunk_weights)
+    parser.add_argument("--work", type=Path, default=REPOSITORY / "out" / "pretraining",
+                        help="folder of nets and log")
+    parser.add_argument("--iterations", type=int, default=2500)
     parser.add_argument("--batch", type=int, default=8, help="images in a batch")
     parser.add_argument("--rate", type=float, default=0.001)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
+    if options.iterations < 1 or options.batch < 1 or not options.rate > 0:
+        raise ValueError("--iterations and --batch must be at least 1, --rate above 0")
 
     import caffe
 
@@ -58,10 +61,10 @@ def main():
     from objseg.training_log import TrainingLog
     from objseg.weights import save_starting_weights
 
-    work = Path(REPOSITORY, options.work).resolve()
-    rows = len(Dataset(Path(REPOSITORY, options.data)).vocabulary)
+    work, data = options.work.resolve(), options.data.resolve()
+    rows = len(Dataset(data).vocabulary)
     net = SimpleNamespace(
-        data=str(Path(REPOSITORY, options.data).resolve()), batch=options.batch, seed=options.seed,
+        data=str(data), batch=options.batch, seed=options.seed,
         workers=options.workers, label_rule="majority",
     )
     write_text(work / "train.prototxt", str(per_word_train_net(SLIM, net, rows)))
@@ -84,7 +87,7 @@ def main():
         name: [blob.data for blob in blobs] for name, blobs in solver.net.params.items()
         if name in start.params
     }
-    out = Path(REPOSITORY, options.out)
+    out = options.out
     save_starting_weights(start, trunk, out)
     print(f"{out}: {out.stat().st_size:,} bytes, sha256 {sha256(out)}")
     return 0
