@@ -81,8 +81,12 @@ def resize_and_pad(image, size, interpolation=cv2.INTER_LINEAR):
 
 
 def resize_and_pad_mask(mask, size):
-    """Place a boolean ``mask`` (H, W) in a square (size, size) bool; padding is background."""
-    return resize_and_pad(mask.astype(np.uint8), size, cv2.INTER_NEAREST).astype(bool)
+    """Place a boolean ``mask`` (H, W) in a square (size, size) bool; padding is background.
+
+    A pixel of the square is foreground when more than half of what it covers is. (OpenCV's nearest
+    neighbour takes the corner of that area, which shifts a mask against its image.)
+    """
+    return resize_and_pad(mask.astype(np.uint8) * 255, size, cv2.INTER_AREA) > 127
 
 
 def coarse_label(mask, cells, rule="any"):

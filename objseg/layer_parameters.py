@@ -28,6 +28,14 @@ def parse(layer, param_str, required=(), **defaults):
     return {**defaults, **given}
 
 
+def check_maps(layer, blob):
+    """Raise ValueError unless the bottom ``blob`` is (N, C, H, W)."""
+    if len(blob.shape) != 4:
+        raise ValueError(
+            f"{layer}: bottom of shape {tuple(blob.shape)}, expected (N, C, H, W)"
+        )
+
+
 def check_count(layer, kind, blobs, expected):
     """Raise ValueError unless a layer has ``expected`` bottoms or tops (``kind`` names which)."""
     if len(blobs) != expected:

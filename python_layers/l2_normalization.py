@@ -26,11 +26,7 @@ class L2NormalizationLayer(caffe.Layer):
 
     def reshape(self, bottom, top):
         """Give the top the bottom's shape."""
-        if len(bottom[0].shape) != 4:
-            raise ValueError(
-                f"L2NormalizationLayer: bottom of shape {tuple(bottom[0].shape)}, "
-                "expected (N, C, H, W)"
-            )
+        layer_parameters.check_maps(type(self).__name__, bottom[0])
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom, top):

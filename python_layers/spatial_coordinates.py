@@ -30,11 +30,7 @@ class SpatialCoordinatesLayer(caffe.Layer):
 
     def reshape(self, bottom, top):
         """Follow the bottom's batch and map size."""
-        if len(bottom[0].shape) != 4:
-            raise ValueError(
-                f"SpatialCoordinatesLayer: bottom of shape {tuple(bottom[0].shape)}, "
-                "expected (N, C, H, W)"
-            )
+        layer_parameters.check_maps(type(self).__name__, bottom[0])
         count, _, height, width = bottom[0].shape
         top[0].reshape(count, self.channels, height, width)
         self.maps = spatial_coordinates(height, width, self.channels)

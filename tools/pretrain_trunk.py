@@ -1,4 +1,4 @@
-"""Pretrain the slim trunk on synthetic scenes: the analogue of VGG-16's ILSVRC weights.
+r"""Pretrain the slim trunk on synthetic scenes: the analogue of VGG-16's ILSVRC weights.
 
     python tools/make_demo_data.py --out data/raw/pretraining --expressions attributes \
         --train 3000 --val 1 --test 1 --seed 777
