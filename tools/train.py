@@ -76,8 +76,8 @@ def starting_weights(options, size, out):
         return str(found[-1][1])
     if not path.is_file():
         raise TrainingError(
-            f"{path}: no such file; stage {options.stage} starts from it. {make}, or train from a "
-            "random start with --weights none"
+            f"{path}: no such file, but stage {options.stage} starts from it; {make}, or train "
+            "from a random start with --weights none"
         )
     return str(path.resolve())
 
