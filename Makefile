@@ -9,9 +9,9 @@ help:
 demo: ## train both stages on synthetic scenes with Caffe, evaluate, write a report
 	$(PYTHON) tools/make_demo_data.py
 	$(PYTHON) tools/prepare_referit.py --raw data/raw/demo --out data/demo
-	$(PYTHON) tools/train.py --stage lowres --size slim --overwrite
-	$(PYTHON) tools/train.py --stage highres --size slim --overwrite
-	$(PYTHON) tools/eval_referit.py --size slim --method all
+	$(PYTHON) tools/train.py --model lowres --size slim --overwrite
+	$(PYTHON) tools/train.py --model highres --size slim --overwrite
+	$(PYTHON) tools/eval_referit.py --size slim --method whole-image --method lowres --method highres
 
 test: ## run every test
 	$(PYTHON) -m pytest tests

@@ -26,11 +26,16 @@ def add_fusion(net, size, features, expression, image_index=None, spatial=2):
     net.expression_rows = L.Tile(expression, axis=2, tiles=size.cells)
     net.expression_map = L.Tile(net.expression_rows, axis=3, tiles=size.cells)
     net.fused = L.Concat(maps, net.expression_map, net.coordinates)  # (N, D*, h, w)
+    return add_classifier(net, size, net.fused)
+
+
+def add_classifier(net, size, fused):
+    """The two-layer classifier over ``fused`` (N, D*, h, w), as 1x1 convolutions; (N, 1, h, w)."""
     # Its inputs are unit vectors, so weights of unit variance give activations of unit variance;
     # the authors' code starts from a standard normal too. (Theirs is one in mlp_l2 as well, where
     # it makes scores of +-20.)
     net.mlp_l1 = L.Convolution(
-        net.fused, num_output=size.classifier, kernel_size=1, param=learnt(),
+        fused, num_output=size.classifier, kernel_size=1, param=learnt(),
         weight_filler=dict(type="gaussian", std=1), bias_filler=dict(type="constant"),
     )
     net.mlp_relu1 = L.ReLU(net.mlp_l1, in_place=True)

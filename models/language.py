@@ -7,22 +7,39 @@ from models.sizes import WORDS
 UNIFORM = dict(type="uniform", min=-0.08, max=0.08)
 
 
-def lstm(words, continuation, size):
-    """An LSTM over ``words`` (T, N, D_embedding); its blobs are W_xc, b_c and W_hc.
+def lstm(words, continuation, hidden, static=None):
+    """An LSTM over ``words`` (T, N, D_embedding); its blobs are W_xc, b_c[, W_xc_static] and W_hc.
 
+    ``hidden`` is the width of its state. ``static`` (N, D), if given, is an input at every step.
     The forget gate's bias starts at 1, which a filler cannot say of a part of a blob:
     :mod:`objseg.weights` writes it into the starting weights.
     """
+    bottoms = [words, continuation] + ([] if static is None else [static])
+    weights, bias = dict(lr_mult=1, decay_mult=1), dict(lr_mult=1, decay_mult=0)
     return L.LSTM(
-        words, continuation,
+        *bottoms,
         recurrent_param=dict(
-            num_output=size.hidden, weight_filler=UNIFORM, bias_filler=dict(type="constant")
+            num_output=hidden, weight_filler=UNIFORM, bias_filler=dict(type="constant")
         ),
-        param=[
-            dict(lr_mult=1, decay_mult=1), dict(lr_mult=1, decay_mult=0),
-            dict(lr_mult=1, decay_mult=1),
-        ],
-    )  # (T, N, D_text)
+        param=[weights, bias] + [weights] * (len(bottoms) - 1),
+    )  # (T, N, hidden)
+
+
+def embed(tokens, size, width):
+    """Vectors (T, N, ``width``) of ``tokens`` (T, N); without decay, as in the authors' code."""
+    return L.Embed(
+        tokens, input_dim=size.vocabulary, num_output=width, bias_term=False,
+        weight_filler=UNIFORM, param=[dict(lr_mult=1, decay_mult=0)],
+    )
+
+
+def add_last_state(net, states):
+    """The last of the LSTM's ``states`` (T, N, hidden), where every expression ends."""
+    net.earlier_states, net.last_state = L.Slice(
+        states, ntop=2, slice_param=dict(axis=0, slice_point=[WORDS - 1])
+    )
+    net.silence = L.Silence(net.earlier_states, ntop=0)
+    return net.last_state  # (1, N, hidden)
 
 
 def add_language(net, size):
@@ -31,15 +48,9 @@ def add_language(net, size):
     The result is h_T, L2-normalised. Words stand at the end of the T steps, and the continuation
     indicator is 0 up to the first word, so padding never reaches the state.
     """
-    net.embedding = L.Embed(
-        net.tokens, input_dim=size.vocabulary, num_output=size.embedding, bias_term=False,
-        weight_filler=UNIFORM, param=[dict(lr_mult=1, decay_mult=0)],
-    )  # (T, N, D_embedding)
-    net.lstm = lstm(net.embedding, net.continuation, size)
-    net.earlier_states, net.last_state = L.Slice(
-        net.lstm, ntop=2, slice_param=dict(axis=0, slice_point=[WORDS - 1])
-    )
-    net.silence = L.Silence(net.earlier_states, ntop=0)
+    net.embedding = embed(net.tokens, size, size.embedding)
+    net.lstm = lstm(net.embedding, net.continuation, size.hidden)
+    add_last_state(net, net.lstm)
     net.expression = L.Reshape(
         net.last_state, reshape_param=dict(shape=dict(dim=[-1, size.hidden, 1, 1]))
     )

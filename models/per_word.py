@@ -1,44 +1,70 @@
-"""A fully convolutional net that scores every word of a vocabulary at every cell.
-
-The dense multi-label objective of the paper's per-word segmentation (section 4.1) gives far more
-signal an image than single expressions do: it pretrains the slim trunk.
-"""
-
-import json
+"""Per-word segmentation: FCN-32s with an output for each frequent word (paper section 4.1)."""
 
 import caffe
 from caffe import layers as L
 from caffe import params as P
 
-from models.sizes import WORDS
-from models.trunk import add_trunk
+from models.data import image_layer, inputs, two_phases
+from models.trunk import add_trunk, learnt
+from models.upsampling import add_upsampling
 
 
-def per_word_train_net(size, options, rows):
-    """The train net on ``options.data`` as a NetParameter; ``rows`` words V in the vocabulary.
+def add_word_scores(net, size, settings, dropout=False):
+    """Score every frequent word at every cell; returns (I, W, h, w).
 
-    The loss is the multi-label logistic loss: summed over the words, averaged over the cells.
+    There is no fc8: FCN-32s scores fc7. Words are rare, so a score starts at a probability of 2 %.
+    """
+    features = add_trunk(
+        net, size, freeze_convnet=settings.freeze_convnet, last="fc7", dropout=dropout
+    )
+    net.score_words = L.Convolution(
+        features, num_output=size.frequent_words, kernel_size=1,
+        param=learnt(),
+        weight_filler=dict(type="constant", value=0), bias_filler=dict(type="constant", value=-4),
+    )
+    return net.score_words
+
+
+def as_images(scores, channels, height, width):
+    """View ``scores`` as (-1, channels, height, width), so that one filter upsamples every word."""
+    shape = dict(dim=[-1, channels, height, width])
+    return L.Reshape(scores, reshape_param=dict(shape=shape))
+
+
+def train_net(size, settings):
+    """The train/val net as a NetParameter.
+
+    A pixel is labelled with the words of every expression whose region it is in. The loss is the
+    multi-label logistic loss, summed over words, mean over pixels.
+    """
+    def add(net, split):
+        words, side, cells = size.frequent_words, size.word_maps, size.cells
+        net.image, net.label = image_layer(
+            2, size, settings, split, side, label_words=True, frequent_words=words
+        )
+        scores = add_word_scores(net, size, settings, dropout=not settings.freeze_convnet)
+        if side > cells:
+            net.word_maps = as_images(scores, 1, cells, cells)
+            upsampled = add_upsampling(net, net.word_maps, learnt=False)
+            scores = net.scores = as_images(upsampled, words, side, side)
+        net.loss = L.SigmoidCrossEntropyLoss(
+            scores, net.label, loss_weight=words, loss_param=dict(normalization=P.Loss.VALID)
+        )
+
+    return two_phases(f"{settings.model} {size.name}", settings, add)
+
+
+def deploy_net(size, settings):
+    """The net for use as a NetParameter: an image and K ``words`` (K,) in, (K, 1, S, S) out.
+
+    The trunk runs once an image; only the maps of the words asked for are upsampled.
     """
     net = caffe.NetSpec()
-    net.image, net.label = L.Python(
-        ntop=2, module="referit_data", layer="ReferitDataLayer",
-        param_str=json.dumps(dict(
-            data=options.data, split="train", batch=options.batch, input=size.input, words=WORDS,
-            vocabulary=rows, label=size.cells, label_rule=options.label_rule, label_words=True,
-            seed=options.seed, workers=options.workers,
-        )),
-    )
-    add_trunk(net, size)
-    # Unit features, as the model uses them; a score must be able to grow to several units.
-    net.features_unit = L.Python(
-        net.fc8, module="l2_normalization", layer="L2NormalizationLayer"
-    )
-    net.score = L.Convolution(
-        net.features_unit, num_output=rows, kernel_size=1,
-        param=[dict(lr_mult=10, decay_mult=0), dict(lr_mult=10, decay_mult=0)],
-        weight_filler=dict(type="gaussian", std=0.1), bias_filler=dict(type="constant"),
-    )  # (N, V, h, w)
-    net.loss = L.SigmoidCrossEntropyLoss(
-        net.score, net.label, loss_weight=rows, loss_param=dict(normalization=P.Loss.VALID)
-    )
-    return net.to_proto()
+    inputs(net, image=[1, 3, size.input, size.input], words=[1])
+    scores = add_word_scores(net, size, settings)
+    net.word_maps = as_images(scores, 1, size.cells, size.cells)
+    net.chosen_maps = L.BatchReindex(net.word_maps, net.words)
+    add_upsampling(net, net.chosen_maps, learnt=False)
+    proto = net.to_proto()
+    proto.name = f"{settings.model} {size.name}"
+    return proto

@@ -6,51 +6,56 @@ from typing import Optional
 
 from models.sizes import SIZES
 
-STAGES = ("lowres", "highres")
-
 
 @dataclass(frozen=True)
 class Settings:
-    """The values that the nets and solvers are written with; paths are written as they are.
+    """The values that a model's nets and solver are written with; paths are written as they are.
 
-    ``start`` maps each stage to its starting weights, a path or None for a random start.
-    ``iterations`` None means the stage's own length. The rest is explained by the switches below.
-    Raises ValueError naming the switch that is out of range.
+    ``model`` is a name of :data:`models.registry.MODELS`, ``recipe`` its solver values, with the
+    switches applied; ``start`` are the starting weights, a path or None for a random start;
+    ``features`` and ``proposals`` are the folders of :mod:`objseg.region_features` and
+    tools/make_proposals.py for the baselines that need them. The rest is explained by the switches
+    below. Raises ValueError naming the switch out of range.
     """
 
+    model: str
+    recipe: object
     data: str
     prototxt: str
     snapshots: str
-    start: dict
+    start: Optional[str]
+    features: Optional[str]
+    proposals: Optional[str]
     spatial: int
     label_rule: str
     foreground: float
     background: float
     freeze_convnet: bool
     train_split: str
-    batch: int
     iter_size: int
-    expressions_per_image: int
-    iterations: Optional[int]
     seed: int
     workers: int
     mode: str
 
     def __post_init__(self):
-        for key in ("batch", "iter_size", "expressions_per_image", "workers", "iterations"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise ValueError(f"--{key.replace('_', '-')} is {value}, must be at least 1")
+        recipe = self.recipe
+        counts = {
+            "batch": recipe.batch, "iter-size": self.iter_size, "workers": self.workers,
+            "expressions-per-image": recipe.expressions_per_image, "iterations": recipe.iterations,
+        }
+        for key, value in counts.items():
+            if value < 1:
+                raise ValueError(f"--{key} is {value}, must be at least 1")
         for key in ("foreground", "background"):
             value = getattr(self, key)
             if not 0 <= value < math.inf:
                 raise ValueError(f"--{key} is {value}, must be a finite weight of at least 0")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"--seed is {self.seed}, must be from 0 to 2147483647")
-        if self.batch % self.expressions_per_image:
+        if recipe.batch % recipe.expressions_per_image:
             raise ValueError(
-                f"--batch {self.batch} does not divide into images with "
-                f"{self.expressions_per_image} expressions each (--expressions-per-image)"
+                f"--batch {recipe.batch} does not divide into images with "
+                f"{recipe.expressions_per_image} expressions each (--expressions-per-image)"
             )
 
 
@@ -80,24 +85,41 @@ def add_switches(parser):
                        help="expressions of one image in a batch, which share its trunk")
     group.add_argument("--vocabulary-size", type=int, help="rows of the word embedding")
     group.add_argument("--iterations", type=int,
-                       help="length of the stage; the rate schedule shrinks with it")
+                       help="length of the run; the rate schedule shrinks with it")
     group.add_argument("--seed", type=int, default=1, help="of the data order and the fillers")
     group.add_argument("--workers", type=int, default=2, help="processes that prepare batches")
 
 
-def from_switches(options, **values):
-    """Return (Size, Settings) for parsed switches; ``values`` are the Settings without a switch."""
+def chosen_size(options):
+    """The :class:`models.sizes.Size` for parsed switches."""
     size = SIZES[options.size]
-    if options.vocabulary_size is not None:
-        if options.vocabulary_size < 1:
-            raise ValueError(
-                f"--vocabulary-size is {options.vocabulary_size}, must be at least 1"
-            )
-        size = replace(size, vocabulary=options.vocabulary_size)
-    for key in ("label_rule", "freeze_convnet", "batch", "expressions_per_image"):
-        given = getattr(options, key)
-        values[key] = getattr(size, key) if given is None else given
-    for key in ("spatial", "foreground", "background", "train_split", "iter_size", "iterations",
-                "seed", "workers"):
+    if options.vocabulary_size is None:
+        return size
+    if options.vocabulary_size < 1:
+        raise ValueError(f"--vocabulary-size is {options.vocabulary_size}, must be at least 1")
+    return replace(size, vocabulary=options.vocabulary_size)
+
+
+def from_switches(options, size, model, **values):
+    """Return the Settings of ``model`` for parsed switches.
+
+    ``values`` are the settings without a switch. A shorter or longer run keeps the shape of the
+    recipe's rate schedule.
+    """
+    recipe = size.recipes[model]
+    given = {
+        key: getattr(options, key) for key in ("batch", "expressions_per_image", "iterations")
+        if getattr(options, key) is not None
+    }
+    if model == "per-word":  # takes an image's expressions together, however many they are
+        given.pop("expressions_per_image", None)
+    if "iterations" in given:
+        scaled = recipe.step * given["iterations"] / recipe.iterations
+        given["step"] = max(1, round(scaled))
+    for key in ("label_rule", "freeze_convnet"):
+        value = getattr(options, key)
+        values[key] = getattr(size, key) if value is None else value
+    for key in ("spatial", "foreground", "background", "train_split", "iter_size", "seed",
+                "workers"):
         values[key] = getattr(options, key)
-    return size, Settings(**values)
+    return Settings(model=model, recipe=replace(recipe, **given), **values)

@@ -1,6 +1,7 @@
-"""The two sizes of the one model: the paper's, and a slim one that trains on a laptop's CPU."""
+"""The two sizes of every net: the paper's, and a slim one that trains on a laptop's CPU."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Optional
 
 from objseg.expressions import LENGTH
 
@@ -11,24 +12,46 @@ WORDS = LENGTH
 """Steps T of the LSTM; longer expressions are cut (the authors' code)."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Solver values of one training stage.
+PROPOSALS = 100
+"""Candidate boxes or segments of an image (paper section 4.1)."""
 
-    ``iterations`` in all, the learning rate ``rate`` divided by 10 every ``step`` iterations.
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained: its batch and solver values, with the ``reason`` for them.
+
+    ``batch`` expressions a batch (images for per-word), ``expressions_per_image`` of them on one
+    image; the learning rate
+    ``rate`` is multiplied by ``gamma`` every ``step`` of ``iterations``; ``decay`` and ``clip`` (of
+    the gradients' norm) are Caffe's weight_decay and clip_gradients; ``start`` is the file of
+    weights to start from, made by ``start_command``, or None for a random start.
     """
 
+    batch: int
     iterations: int
     step: int
     rate: float
+    reason: str
+    expressions_per_image: int = 1
+    gamma: float = 0.1
+    solver: str = "SGD"
+    momentum: float = 0.9
+    decay: float = 0.0005
+    clip: Optional[float] = None
+    start: Optional[str] = None
+    start_command: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class Size:
-    """Every width of the model and the solver values that go with it.
+    """Every width of the nets, and the recipes that go with it.
 
     ``trunk`` are the channels of VGG-16's five blocks, ``fc`` those of fc6, fc7 and fc8; ``fc[2]``
     is D_im of the paper (section 3.1), ``hidden`` is D_text (3.2), ``classifier`` is D_cls (3.3).
+    ``crop`` is the side of a proposal's picture, ``frequent_words`` N of the per-word baseline and
+    ``word_maps`` the side of the maps that it is trained on, ``phrase`` the width of GroundeR's
+    embedding and LSTM, ``attention`` of its attention, ``segments`` the proposals that an
+    expression is trained on at a time in MCG classification (section 4.1).
     """
 
     name: str
@@ -39,25 +62,27 @@ class Size:
     embedding: int
     hidden: int
     classifier: int
-    batch: int
-    expressions_per_image: int
+    crop: int
+    frequent_words: int
+    word_maps: int
+    phrase: int
+    attention: int
+    segments: int
     label_rule: str
     freeze_convnet: bool
-    lowres: Stage
-    highres: Stage
-    solver: str
-    rate_reason: str
     mode: str
-    trunk_weights: str
-    trunk_command: str
     data: str
     snapshots: str
+    recipes: dict = field(hash=False)
 
     @property
     def cells(self):
         """Side of the feature map in cells."""
         return self.input // STRIDE
 
+
+AUTHORS = "The authors' code: a tenth of the rate after each third of the run."
+VGG = dict(start="models/vgg16_start.caffemodel", start_command="tools/init_vgg16.py")
 
 PAPER = Size(
     name="paper",
@@ -68,20 +93,42 @@ PAPER = Size(
     embedding=1000,
     hidden=1000,
     classifier=500,
-    batch=10,
-    expressions_per_image=1,
+    crop=224,
+    frequent_words=500,
+    word_maps=512,
+    phrase=500,
+    attention=128,
+    segments=4,
     label_rule="any",
     freeze_convnet=False,
-    lowres=Stage(iterations=30000, step=10000, rate=0.01),
-    highres=Stage(iterations=18000, step=6000, rate=0.01),
-    solver="SGD",
-    rate_reason="The authors' code: a tenth of the rate after each third of the run.",
     mode="GPU",
-    trunk_weights="models/vgg16_start.caffemodel",
-    trunk_command="tools/init_vgg16.py",
     data="data/referit",
     snapshots="models",
+    recipes={
+        "lowres": Recipe(10, 30000, 10000, 0.01, AUTHORS, **VGG),
+        "highres": Recipe(10, 18000, 6000, 0.01, AUTHORS),
+        "per-word": Recipe(
+            1, 100000, 100000, 2.5e-5,
+            "FCN-32s: rate 1e-10 on the sum over 512x512 pixels, of which this loss is the mean.",
+            momentum=0.99, start="models/fcn32s-heavy-pascal.caffemodel",
+            start_command="tools/download.py fcn32s",
+        ),
+        "scrc": Recipe(
+            50, 90000, 30000, 0.001, "Natural language object retrieval (SCRC).",
+            gamma=0.5, decay=0, clip=10,
+        ),
+        "grounder": Recipe(
+            40, 12000, 12000, 0.001, "Adam as in the reimplementations of GroundeR.",
+            solver="Adam",
+        ),
+        "mcg": Recipe(10, 30000, 10000, 0.001, "As our stages, at the rate of fine-tuning.", **VGG),
+    },
 )
+
+MINUTES = "Minutes instead of days: Adam in place of the paper's SGD, in the same thirds."
+SLIM_TRUNK = dict(start="models/slim_trunk.caffemodel", start_command="tools/pretrain_trunk.py")
+# Four expressions share a pass through the trunk, which is most of the work.
+SHARED = dict(batch=32, expressions_per_image=4, solver="Adam", reason=MINUTES)
 
 SLIM = Size(
     name="slim",
@@ -92,21 +139,30 @@ SLIM = Size(
     embedding=64,
     hidden=128,
     classifier=256,
-    # Four expressions share a pass through the trunk, which is most of the work.
-    batch=32,
-    expressions_per_image=4,
+    # Three cells: a proposal's picture is about as large as it is in the 256x256 input, the scale
+    # that the trunk knows.
+    crop=96,
+    frequent_words=100,
+    word_maps=8,
+    phrase=128,
+    attention=128,
+    segments=16,
     # A cell is 60 pixels of a photograph: most of what touches an object is not the object.
     label_rule="majority",
     freeze_convnet=True,
-    lowres=Stage(iterations=450, step=150, rate=0.002),
-    highres=Stage(iterations=240, step=80, rate=0.002),
-    solver="Adam",
-    rate_reason="Minutes instead of days: Adam in place of the paper's SGD, in the same thirds.",
     mode="CPU",
-    trunk_weights="models/slim_trunk.caffemodel",
-    trunk_command="tools/pretrain_trunk.py",
     data="data/demo",
     snapshots="models/slim",
+    recipes={
+        "lowres": Recipe(iterations=450, step=150, rate=0.002, **SHARED, **SLIM_TRUNK),
+        "highres": Recipe(iterations=240, step=80, rate=0.002, **SHARED),
+        "per-word": Recipe(8, 300, 100, 0.0003, MINUTES, solver="Adam", **SLIM_TRUNK),
+        "scrc": Recipe(50, 600, 200, 0.002, MINUTES, solver="Adam", decay=0, clip=10),
+        "grounder": Recipe(40, 600, 200, 0.002, MINUTES, solver="Adam"),
+        "mcg": Recipe(
+            16, 600, 200, 0.002, MINUTES, expressions_per_image=4, solver="Adam", **SLIM_TRUNK,
+        ),
+    },
 )
 
 SIZES = {size.name: size for size in (PAPER, SLIM)}

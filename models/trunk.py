@@ -22,12 +22,13 @@ def convolution(bottom, channels, kernel, pad, frozen=False):
     )
 
 
-def add_trunk(net, size, freeze_convnet=False):
-    """Add VGG-16 to ``net`` from ``net.image`` (N, 3, S, S); returns fc8 (N, D_im, S/32, S/32).
+def add_trunk(net, size, freeze_convnet=False, last="fc8", pad=3, dropout=False):
+    """Add VGG-16 to ``net`` from ``net.image`` (N, 3, S, S); returns the maps of ``last``.
 
     Layers have VGG's names, so that its weights copy by name. fc6 pads by 3, so that its 7x7
-    window keeps the 16x16 map of a 512x512 input. ``freeze_convnet`` holds conv1-5 as in the
-    authors' code. There is no dropout: the authors trained without it.
+    window keeps the 16x16 map of a 512x512 input; with ``pad`` 0 a 224x224 image gives one cell,
+    as in the classifier. ``last`` is "fc7" (after its ReLU) or "fc8". ``freeze_convnet`` holds
+    conv1-5 as in the authors' code, who also trained without ``dropout``.
     """
     top = net.image
     for block, (count, channels) in enumerate(zip(CONVOLUTIONS, size.trunk), start=1):
@@ -38,9 +39,11 @@ def add_trunk(net, size, freeze_convnet=False):
             top = net[f"relu{name}"] = L.ReLU(conv, in_place=True)
         top = net[f"pool{block}"] = L.Pooling(top, kernel_size=2, stride=2, pool=P.Pooling.MAX)
 
-    net.fc6 = convolution(top, size.fc[0], kernel=7, pad=3)
-    net.relu6 = L.ReLU(net.fc6, in_place=True)
-    net.fc7 = convolution(net.relu6, size.fc[1], kernel=1, pad=0)
-    net.relu7 = L.ReLU(net.fc7, in_place=True)
-    net.fc8 = convolution(net.relu7, size.fc[2], kernel=1, pad=0)
-    return net.fc8
+    for index, kernel, padding in ((6, 7, pad), (7, 1, 0)):
+        layer = net[f"fc{index}"] = convolution(top, size.fc[index - 6], kernel, padding)
+        top = net[f"relu{index}"] = L.ReLU(layer, in_place=True)
+        if dropout:
+            top = net[f"drop{index}"] = L.Dropout(top, dropout_ratio=0.5, in_place=True)
+    if last == "fc8":
+        top = net.fc8 = convolution(top, size.fc[2], kernel=1, pad=0)
+    return top

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from objseg.dataset import Dataset
+from objseg.frequent_words import FrequentWords
 from objseg.geometry import coarse_label, resize_and_pad, resize_and_pad_mask
 from objseg.images import ImageError
 
@@ -18,7 +19,9 @@ class BatchSettings:
     pixels; ``words``: steps T; ``vocabulary``: rows of the embedding; ``label``: side of the label
     map, S or a divisor of it, with ``label_rule`` any or majority (see
     :func:`objseg.geometry.coarse_label`); ``label_words``: label every word of the vocabulary
-    instead of one expression; ``seed`` of the order; ``workers`` processes.
+    instead of one expression, or the ``frequent_words`` most frequent ones if that is above 0 (see
+    :class:`objseg.frequent_words.FrequentWords`), with ``batch`` images in a batch; ``seed`` of the
+    order; ``workers`` processes.
     """
 
     data: str
@@ -30,6 +33,7 @@ class BatchSettings:
     label: int
     label_rule: str = "any"
     label_words: bool = False
+    frequent_words: int = 0
     expressions_per_image: int = 1
     seed: int = 1
     workers: int = 1
@@ -101,6 +105,24 @@ class Order:
         return [groups[i] for i in random.permutation(len(groups))]
 
 
+def check_vocabulary(dataset, rows):
+    """Raise ValueError when the data set has more words than the net's embedding has ``rows``."""
+    if len(dataset.vocabulary) > rows:
+        raise ValueError(
+            f"{dataset.directory}: a vocabulary of {len(dataset.vocabulary)} words is larger "
+            f"than the net's embedding of {rows} rows; generate the net with a larger "
+            "--vocabulary-size or prepare the data with a smaller vocabulary"
+        )
+
+
+def no_samples(dataset, split):
+    """The message for a split without samples."""
+    return (
+        f"{dataset.directory}: the {split} split has no samples; give it some in its split list "
+        "and prepare the data set again (tools/train.py does without val)"
+    )
+
+
 class BatchMaker:
     """Makes batch number ``b`` of the endless stream: ``maker(b)`` returns a dict of arrays.
 
@@ -113,26 +135,34 @@ class BatchMaker:
     def __init__(self, settings):
         self.settings = settings
         dataset = self.dataset = Dataset(settings.data)
-        if len(dataset.vocabulary) > settings.vocabulary:
-            raise ValueError(
-                f"{dataset.directory}: a vocabulary of {len(dataset.vocabulary)} words is larger "
-                f"than the net's embedding of {settings.vocabulary} rows; generate the net with "
-                "a larger --vocabulary-size or prepare the data with a smaller vocabulary"
-            )
+        check_vocabulary(dataset, settings.vocabulary)
         self.samples = dataset.samples(settings.split)
         if not self.samples:
-            raise ValueError(
-                f"{dataset.directory}: the {settings.split} split has no samples; give it some in "
-                "its split list and prepare the data set again (tools/train.py does without val)"
-            )
+            raise ValueError(no_samples(dataset, settings.split))
         if dataset.image_dir is None:
             raise ValueError(
                 f"{dataset.directory}: prepared with --annotations-only; training needs images and "
                 "masks: run tools/prepare_referit.py without it"
             )
+        self.labelled = dataset.vocabulary
+        if settings.frequent_words:
+            self.labelled = FrequentWords.of(dataset, settings.frequent_words)
         # A word label takes all the samples of an image together.
         group_size = None if settings.label_words else settings.expressions_per_image
         self.order = Order(self.samples, group_size, settings.seed)
+
+    @property
+    def shapes(self):
+        """Shapes of what the data layer has tops for, {name: shape} in their order."""
+        settings, N = self.settings, self.settings.batch
+        image = {"image": (settings.images, 3, settings.input, settings.input)}
+        side = (settings.label, settings.label)
+        if settings.label_words:
+            words = settings.frequent_words or settings.vocabulary
+            return {**image, "label": (settings.images, words) + side}
+        text = {"tokens": (settings.words, N), "continuation": (settings.words, N)}
+        shared = {"image_index": (N,)} if settings.expressions_per_image > 1 else {}
+        return {**image, **text, "label": (N, 1) + side, **shared}
 
     def __call__(self, batch):
         """Make batch number ``batch``, from 0."""
@@ -143,10 +173,8 @@ class BatchMaker:
         result["unreadable"] = unreadable
         if not settings.label_words:
             result["label"] = np.concatenate(result["label"])[:, None]
-            result["tokens"] = np.concatenate([part["tokens"] for part in parts], axis=1)
-            result["continuation"] = np.concatenate(
-                [part["continuation"] for part in parts], axis=1
-            )
+            expressions = [sample.expression for part in parts for sample in part["samples"]]
+            result.update(self.dataset.vocabulary.encode_all(expressions, settings.words))
             result["image_index"] = np.repeat(
                 np.arange(settings.images, dtype=np.int32), settings.expressions_per_image
             )
@@ -169,17 +197,11 @@ class BatchMaker:
         image = samples[0].image
         pixels, masks = self.dataset.pixels_and_masks(image.id, image.path)
         label = self._word_label if settings.label_words else self._expression_label
-        part = {
+        return {
             "image": resize_and_pad(pixels, settings.input).transpose(2, 0, 1),
             "label": label(samples, masks),
+            "samples": samples,
         }
-        if not settings.label_words:
-            encoded = [
-                self.dataset.vocabulary.encode(s.expression, settings.words) for s in samples
-            ]
-            part["tokens"] = np.stack([tokens for tokens, _ in encoded], axis=1)
-            part["continuation"] = np.stack([indicator for _, indicator in encoded], axis=1)
-        return part
 
     def _label_map(self, mask):
         square = resize_and_pad_mask(mask, self.settings.input)
@@ -192,10 +214,9 @@ class BatchMaker:
 
     def _word_label(self, samples, masks):
         """Label maps (V, h, w) bool: where some region stands that the word is said of."""
-        settings = self.settings
-        label = np.zeros((settings.vocabulary, settings.label, settings.label), bool)
+        (_, words, height, width) = self.shapes["label"]
+        label = np.zeros((words, height, width), bool)
         for sample in samples:
             region = self._label_map(masks[sample.region.id])
-            tokens, _ = self.dataset.vocabulary.encode(sample.expression, settings.words)
-            label[tokens[tokens > 0]] |= region
+            label[self.labelled.outputs(sample.expression)] |= region
         return label

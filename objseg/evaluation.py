@@ -24,11 +24,16 @@ import numpy as np
 from objseg.dataset import Dataset
 from objseg.files import Progress, atomic_path, sha256
 from objseg.images import ImageError, read_image
+from objseg.masks import bounding_box
 from objseg.methods import METHODS, Configuration, open_method
 from objseg.metrics import areas, iou
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 """Part of every journal's key; raise it when a change of the code changes what is measured."""
+
+
+NO_BOX = [-1] * 4
+"""The bounding box of an empty mask, in numbers."""
 
 
 class EvaluationError(ValueError):
@@ -39,9 +44,10 @@ class EvaluationError(ValueError):
 class Evaluation:
     """What was measured: the areas of every scored sample, in the data set's order.
 
-    ``intersections`` and ``unions`` are int64 (N,) in pixels, ``samples`` the N samples,
-    ``skipped`` the number of samples whose image could not be read, ``identity`` what the numbers
-    depend on.
+    ``intersections`` and ``unions`` are int64 (N,) in pixels, ``boxes`` int64 (N, 4) the bounding
+    boxes of the masks (xmin, ymin, xmax, ymax in inclusive pixels; -1 for an empty mask),
+    ``samples`` the N samples, ``skipped`` the number of samples whose image could not be read,
+    ``identity`` what the numbers depend on.
     """
 
     configuration: Configuration
@@ -49,6 +55,7 @@ class Evaluation:
     samples: list
     intersections: np.ndarray
     unions: np.ndarray
+    boxes: np.ndarray
     skipped: int
 
     @property
@@ -84,7 +91,7 @@ def evaluate(dataset, split, configuration, folder, samples, unreadable, workers
         todo = [
             image for image in images
             if image[0].image.id not in unreadable
-            and len(journal.areas.get(image[0].image.id, ())) < len(image)
+            and len(journal.found.get(image[0].image.id, ())) < len(image)
         ]
         left = sum(len(image) for image in todo)
         with Progress(len(samples), name, "sample", initial=len(samples) - left) as progress:
@@ -98,16 +105,16 @@ def evaluate(dataset, split, configuration, folder, samples, unreadable, workers
                         progress.write(f"skipped: {problem}")
                     progress.advance(count)
         done = [image for image in images if image[0].image.id not in unreadable]
-        found = [pair for image in done for pair in journal.areas[image[0].image.id][: len(image)]]
+        found = [row for image in done for row in journal.found[image[0].image.id][: len(image)]]
     if not found:
         raise EvaluationError(
             f"no sample of the split {split} of {dataset.directory} could be scored: "
             f"{len(samples)} samples, {len(unreadable)} unreadable images"
         )
-    intersections, unions = np.array(found, np.int64).T
+    found = np.array(found, np.int64)
     return Evaluation(
         configuration, identity, [sample for image in done for sample in image],
-        intersections, unions, len(samples) - len(found),
+        *found[:, :2].T, found[:, 2:], len(samples) - len(found),
     )
 
 
@@ -123,7 +130,9 @@ def predict(dataset, configuration, samples, cache):
             return [stored[f"mask{n}"] for n in range(len(samples))]
     method = open_method(configuration)
     masks = [
-        next(iter(method(read_image(sample.image.path), [sample.expression])))
+        next(iter(method(
+            read_image(sample.image.path), [sample.expression], sample.image.id
+        )))
         for sample in samples
     ]
     with atomic_path(cache) as temporary:
@@ -139,15 +148,16 @@ def key_of(identity):
 
 
 class Journal:
-    """Areas found so far, one JSON line an image, appended as they are found.
+    """What was found so far, one JSON line an image, appended as it is found.
 
-    ``areas`` maps an image id to its list of [intersection, union], in the order of its samples. A
-    last line that a killed process left unfinished is cut off, and that image is scored again.
+    ``found`` maps an image id to its list of [intersection, union, xmin, ymin, xmax, ymax], in the
+    order of its samples. A last line that a killed process left unfinished is cut off, and that
+    image is scored again.
     """
 
     def __init__(self, path, identity):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.areas = {}
+        self.found = {}
         self._file = open(path, "ab+")
         self._file.seek(0)
         content = self._file.read()
@@ -157,14 +167,14 @@ class Journal:
             with contextlib.suppress(ValueError):  # a damaged line: its image is scored again
                 record = json.loads(line)
                 if "image" in record:
-                    self.areas[record["image"]] = record["areas"]
+                    self.found[record["image"]] = record["found"]
         if not whole:
             self._write(identity)
 
     def append(self, image_id, found):
-        """Add the ``found`` areas of an image; they reach the file before this returns."""
-        self.areas[image_id] = found
-        self._write({"image": image_id, "areas": found})
+        """Add what was ``found`` on an image; it reaches the file before this returns."""
+        self.found[image_id] = found
+        self._write({"image": image_id, "found": found})
 
     def _write(self, record):
         self._file.write(json.dumps(record).encode() + b"\n")
@@ -188,17 +198,17 @@ class Scorer:
     def __call__(self, image_id, path, wanted):
         """Score ``wanted``, a list of (region id, expression), on one image.
 
-        Returns (image id, number of samples, [[intersection, union], ...], None), or None in place
-        of the areas and a message when the image cannot be read.
+        Returns (image id, number of samples, [[intersection, union, box ...], ...], None), or
+        None in place of that list and a message when the image cannot be read.
         """
         try:
             image, truth = self.dataset.pixels_and_masks(image_id, path)
         except ImageError as error:
             return image_id, len(wanted), None, str(error)
         self.masks_of = self.masks_of or open_method(self.configuration)
-        predictions = self.masks_of(image, [expression for _, expression in wanted])
+        predictions = self.masks_of(image, [expression for _, expression in wanted], image_id)
         found = [
-            list(areas(prediction, truth[region]))
+            [*areas(prediction, truth[region]), *(bounding_box(prediction) or NO_BOX)]
             for prediction, (region, _) in zip(predictions, wanted)
         ]
         return image_id, len(wanted), found, None

@@ -121,3 +121,16 @@ class Vocabulary:
         continuation = np.zeros(length, np.float32)
         continuation[length - len(rows) + 1:] = 1
         return tokens, continuation
+
+    def encode_all(self, expressions, length=LENGTH):
+        """Encode N ``expressions`` as the columns of what a net takes.
+
+        Returns {"tokens": int32 (length, N), "continuation": float32 (length, N)}.
+        """
+        encoded = zip(*(self.encode(expression, length) for expression in expressions))
+        tokens, continuation = (np.stack(columns, axis=1) for columns in encoded)
+        return {"tokens": tokens, "continuation": continuation}
+
+    def outputs(self, expression):
+        """Rows of the words that the encoder reads of ``expression``, each once: sorted ints."""
+        return sorted(set(self.encode(expression)[0].tolist()) - {PAD})

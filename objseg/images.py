@@ -5,6 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+ENOUGH = 500 * 500
+"""Pixels of a picture that finding candidate regions in it needs; ReferIt's have 480 x 360."""
+
 
 class ImageError(ValueError):
     """A file that cannot be read as a picture; the message names the file and what to do."""
@@ -38,6 +41,15 @@ def read_image(path, oriented=False):
             f"{path}: not a picture, or a damaged one; JPEG, PNG, TIFF, BMP and WebP are read"
         )
     return image
+
+
+def reduced(image):
+    """``image`` (H, W, 3) uint8 itself, or scaled down to :data:`ENOUGH` pixels if it has more."""
+    scale = (ENOUGH / (image.shape[0] * image.shape[1])) ** 0.5
+    if scale >= 1:
+        return image
+    height, width = (max(1, int(side * scale)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _jpeg_is_whole(data):

@@ -5,7 +5,6 @@ import zipfile
 
 import cv2
 import numpy as np
-import scipy.io
 
 from objseg.files import atomic_path
 
@@ -22,6 +21,8 @@ def read_mat(path):
     The file holds a matrix ``segimg_t`` of any number type in which **0 is the region**. Raises
     MaskError for a missing or corrupted file or another content.
     """
+    import scipy.io  # only here: prepared data sets are read without it
+
     try:
         content = scipy.io.loadmat(path, variable_names=[VARIABLE])
     except Exception as error:  # a damaged file makes loadmat raise nearly anything

@@ -2,11 +2,13 @@
 
 A method is an entry of ``METHODS``. :func:`configure` finds its files and checks that they exist;
 the resulting :class:`Configuration` is small and can be sent to another process, which calls
-:func:`open_method` to load the net. A further method is a further entry and a function like
-``_response_maps``.
+:func:`open_method` to load the net. A further method is a further entry and a function that opens
+it, such as those of :mod:`objseg.baselines`.
 """
 
+import hashlib
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -22,21 +24,29 @@ class Method:
     """A row of Table 1.
 
     ``paper`` is the row's precision@0.5 ... @0.9 and overall IoU in percent on the ReferIt test
-    split; ``open`` takes a Configuration and returns a function from an image (H, W, 3) uint8 BGR
-    and a list of expressions to an iterator over their masks, bool (H, W). A method with ``learnt``
-    weights has a net ``deploy_NAME.prototxt``.
+    split; ``open`` takes a Configuration and returns a function from an image (H, W, 3) uint8 BGR,
+    a list of expressions and the image's id in a data set (None for another image) to an iterator
+    over their masks, bool (H, W). ``model`` is the trained model (see models/registry.py), None
+    where nothing is learnt; ``needs`` names what a method takes from the image's proposals:
+    "features" of boxes, "segments", or None.
     """
 
     name: str
     title: str
     paper: tuple
     open: Callable
-    learnt: bool = True
+    model: Optional[str] = None
+    needs: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A method with the files it needs; ``gpu`` is a device number, or None for the CPU."""
+    """A method with the files it needs; ``gpu`` is a device number, or None for the CPU.
+
+    ``proposals`` and ``features`` are the folders of a data set's proposals and of their features;
+    without them both are computed from the image, the features by the net ``crops`` with the
+    weights ``trunk``.
+    """
 
     method: str
     deploy: Optional[Path] = None
@@ -44,20 +54,38 @@ class Configuration:
     vocabulary: Optional[Path] = None
     gpu: Optional[int] = None
     compat_authors: bool = False
+    proposals: Optional[Path] = None
+    features: Optional[Path] = None
+    crops: Optional[Path] = None
+    trunk: Optional[Path] = None
 
     def identity(self):
         """What the masks depend on: {option or file role: value or sha256}."""
         files = {"deploy": self.deploy, "weights": self.weights, "vocabulary": self.vocabulary}
-        return {
+        if self.features is not None:
+            files["features"] = self.features / "index.json"
+        identity = {
             "method": self.method,
             "compat_authors": self.compat_authors,
             **{role: sha256(path) for role, path in files.items() if path is not None},
         }
+        if self.proposals is not None:
+            identity["proposals"] = _digest(self.proposals)
+        return identity
+
+
+def _digest(folder):
+    """One checksum of all files of a folder and their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _whole_image(configuration):
     """Everything is foreground (section 4.1)."""
-    def masks(image, expressions):
+    def masks(image, expressions, image_id=None):
         for _ in expressions:
             yield np.ones(image.shape[:2], bool)
 
@@ -74,7 +102,7 @@ def _response_maps(configuration):
     )
     to_image = authors_score_on_image if configuration.compat_authors else score_on_image
 
-    def masks(image, expressions):
+    def masks(image, expressions, image_id=None):
         placement = Placement(image.shape[0], image.shape[1], segmenter.input_size)
         for response in segmenter.responses(image, expressions):
             yield to_image(response, placement) > 0
@@ -82,20 +110,61 @@ def _response_maps(configuration):
     return masks
 
 
+def _baseline(module, function, *arguments):
+    """The function of a module of objseg.baselines, imported (with Caffe) when it is called."""
+    def open_baseline(configuration):
+        opener = getattr(import_module(f"objseg.baselines.{module}"), function)
+        return opener(*arguments, configuration)
+
+    return open_baseline
+
+
 METHODS = {
     method.name: method
     for method in (
         Method(
             "whole-image", "whole image", (5.07, 2.85, 1.58, 0.81, 0.41, 15.12), _whole_image,
-            learnt=False,
+        ),
+        Method(
+            "per-word-average", "per-word average", (10.97, 5.94, 2.35, 0.45, 0.00, 27.23),
+            _baseline("per_word", "open_method", "average"), "per-word",
+        ),
+        Method(
+            "per-word-intersection", "per-word intersection",
+            (9.58, 5.35, 2.20, 0.43, 0.00, 26.69),
+            _baseline("per_word", "open_method", "intersection"), "per-word",
+        ),
+        Method(
+            "per-word-union", "per-word union", (10.46, 5.65, 2.28, 0.44, 0.00, 19.37),
+            _baseline("per_word", "open_method", "union"), "per-word",
+        ),
+        Method(
+            "scrc-bbox", "SCRC bbox", (9.73, 4.43, 1.51, 0.27, 0.03, 21.72),
+            _baseline("scrc", "open_bbox"), "scrc", "features",
+        ),
+        Method(
+            "scrc-grabcut", "SCRC grabcut", (11.91, 7.71, 4.33, 1.78, 0.36, 17.84),
+            _baseline("scrc", "open_grabcut"), "scrc", "features",
+        ),
+        Method(
+            "grounder-bbox", "GroundeR bbox", (11.08, 6.20, 2.74, 0.78, 0.20, 20.50),
+            _baseline("grounder", "open_bbox"), "grounder", "features",
+        ),
+        Method(
+            "grounder-grabcut", "GroundeR grabcut", (14.09, 9.62, 5.78, 2.65, 0.62, 20.09),
+            _baseline("grounder", "open_grabcut"), "grounder", "features",
+        ),
+        Method(
+            "mcg-classification", "MCG classification", (12.72, 9.88, 7.38, 4.73, 1.88, 18.08),
+            _baseline("segment_classifier", "open_method"), "mcg", "segments",
         ),
         Method(
             "lowres", "Ours (low resolution)", (29.54, 21.61, 13.69, 5.94, 0.75, 45.57),
-            _response_maps,
+            _response_maps, "lowres",
         ),
         Method(
             "highres", "Ours (high resolution)", (34.02, 26.71, 19.32, 11.63, 3.92, 48.03),
-            _response_maps,
+            _response_maps, "highres",
         ),
     )
 }
@@ -103,47 +172,98 @@ METHODS = {
 
 
 def configure(
-    name, size, data, weights=None, vocabulary=None, prototxt=None, gpu=None, compat_authors=False
+    name, size, data, weights=None, vocabulary=None, prototxt=None, gpu=None, compat_authors=False,
+    cached=True,
 ):
     """Find the files of the method ``name`` and return its Configuration.
 
     ``size`` is a :class:`models.sizes.Size`. ``weights``, ``vocabulary`` and the folder
     ``prototxt`` take the place of what belongs to the size: the file that training leaves, the
-    vocabulary.txt beside the weights or else in the data set folder ``data``, and the committed
-    nets. Raises ValueError naming a file that is missing and the command that makes it.
+    MODEL_vocabulary.txt beside the weights or else the words of the data set in the folder
+    ``data``, and the committed nets. ``cached`` methods take proposals and features from the data
+    set, others compute them. Raises ValueError naming a file that is missing and the command that
+    makes it.
     """
-    if not METHODS[name].learnt:
+    method = METHODS[name]
+    if method.model is None:
         if weights is not None:
             raise ValueError(f"the method {name} has no weights; leave out {weights}")
         return Configuration(name)
-    weights = Path(weights or conventional_weights(name, size))
+    weights = Path(weights or conventional_weights(method.model, size))
     if not weights.is_file():
         raise ValueError(
             f"{weights} does not exist: the weights of the method {name}, size {size.name}; train "
-            f"them with: python tools/train.py --stage {name} --size {size.name}, or name a file "
-            "with --weights"
+            f"them with: python tools/train.py --model {method.model} --size {size.name}, or name "
+            "a file with --weights"
         )
-    deploy = Path(prototxt or conventional_prototxt(size)) / f"deploy_{name}.prototxt"
+    prototxt = Path(prototxt or conventional_prototxt(size))
+    deploy = _net(prototxt, method.model, size)
+    if vocabulary is None or method.model == "per-word":
+        vocabulary = _words(method.model, weights, Path(data))
+    return Configuration(
+        name, deploy, weights, Path(vocabulary), gpu, compat_authors,
+        **_regions(method, size, Path(data), prototxt, cached),
+    )
+
+
+def _net(prototxt, model, size):
+    deploy = prototxt / f"deploy_{model}.prototxt"
     if not deploy.is_file():
         raise ValueError(
             f"{deploy} does not exist; generate it with: python models/generate.py "
-            f"--size {size.name} --out {deploy.parent}"
+            f"--size {size.name} --out {prototxt}"
         )
-    if vocabulary is None:
-        beside, fallback = weights.parent / "vocabulary.txt", Path(data) / "vocabulary.txt"
-        vocabulary = beside if beside.is_file() else fallback
-        if not vocabulary.is_file():
+    return deploy
+
+
+def _words(model, weights, data):
+    """The words of a model: beside its weights, or else those of the data set."""
+    beside, fallback = weights.parent / f"{model}_vocabulary.txt", data / "vocabulary.txt"
+    if beside.is_file():
+        return beside
+    if model == "per-word":
+        raise ValueError(
+            f"{beside} does not exist: the frequent words that {weights} was trained with; "
+            "tools/train.py writes it"
+        )
+    if not fallback.is_file():
+        raise ValueError(
+            f"neither {beside} nor {fallback} exists: name the words that the weights were "
+            "trained with by --vocabulary FILE"
+        )
+    return fallback
+
+
+def _regions(method, size, data, prototxt, cached):
+    """Fields of the Configuration of a method that chooses among proposals."""
+    if method.needs is None:
+        return {}
+    found = {}
+    if method.needs == "features":
+        found["crops"] = _net(prototxt, "crops", size)
+        found["trunk"] = REPOSITORY / size.recipes["mcg"].start
+    if cached and method.needs == "features":
+        found["features"] = data / "features" / size.name
+        if not (found["features"] / "index.json").is_file():
             raise ValueError(
-                f"neither {beside} nor {fallback} exists: name the words that the weights were "
-                "trained with by --vocabulary FILE"
+                f"{found['features'] / 'index.json'} does not exist: the features of the proposed "
+                f"boxes; make them with: python tools/extract_features.py --data {data} "
+                f"--size {size.name}"
             )
-    return Configuration(name, deploy, weights, Path(vocabulary), gpu, compat_authors)
+    elif cached:
+        found["proposals"] = data / "proposals" / "segments"
+        if not found["proposals"].is_dir():
+            raise ValueError(
+                f"{found['proposals']} does not exist: the proposed segments; make them with: "
+                f"python tools/make_proposals.py --kind segments --data {data}"
+            )
+    return found
 
 
-def conventional_weights(name, size):
-    """Where ``caffe train`` on the committed solvers leaves the weights of a method and size."""
-    iterations = getattr(size, name).iterations
-    return REPOSITORY / size.snapshots / f"{name}_iter_{iterations}.caffemodel"
+def conventional_weights(model, size):
+    """Where ``caffe train`` on the committed solvers leaves the weights of a model and size."""
+    iterations = size.recipes[model].iterations
+    return REPOSITORY / size.snapshots / f"{model}_iter_{iterations}.caffemodel"
 
 
 def conventional_prototxt(size):

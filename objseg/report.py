@@ -9,6 +9,7 @@ from string import Template
 
 import numpy as np
 
+from objseg.boxes import box_accuracy
 from objseg.expressions import tokenize
 from objseg.files import atomic_path, write_text
 from objseg.images import read_image
@@ -17,6 +18,9 @@ from objseg.plots import data_uri, overlay, precision_curve, thumbnail
 
 COLUMNS = tuple(name.replace("precision", "prec").replace("_iou", " IoU") for name in NAMES)
 """Headings of the metrics, as Table 1 writes them."""
+
+BOX_COLUMN = "box@0.5"
+"""Heading of the share of samples whose mask's bounding box has IoU >= 0.5 with the region's."""
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -94,6 +98,9 @@ def results(dataset, split, evaluations, unreadable, command):
             "method": evaluation.method.name,
             "title": evaluation.method.title,
             "metrics": summarize(*measured),
+            "box_accuracy": box_accuracy(
+                evaluation.boxes, [sample.region.box for sample in evaluation.samples]
+            ),
             "intervals": bootstrap(*measured, [s.image.id for s in evaluation.samples]),
             "by_length": dict(by_length(
                 *measured, [len(tokenize(s.expression)) for s in evaluation.samples]
@@ -129,11 +136,12 @@ def versions():
 
 def terminal_table(outcome):
     """Table 1's form as lines of text, the paper's row under ours where it applies."""
-    rows = [["method", *COLUMNS]]
+    rows = [["method", *COLUMNS, BOX_COLUMN]]
     for method in outcome["methods"]:
-        rows.append([method["title"], *(percent(method["metrics"][name]) for name in NAMES)])
+        figures = [method["metrics"][name] for name in NAMES] + [method["box_accuracy"]]
+        rows.append([method["title"], *map(percent, figures)])
         if method["paper"]:
-            rows.append(["  paper", *(f"{value:.2f}%" for value in method["paper"]), ""])
+            rows.append(["  paper", *(f"{value:.2f}%" for value in method["paper"]), "", ""])
     width = max(len(row[0]) for row in rows)
     lines = [
         (f"{row[0]:<{width}}" + "".join(f"{cell:>13}" for cell in row[1:])).rstrip()
@@ -152,16 +160,19 @@ def write(out, dataset, evaluations, outcome, pictures):
         with open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(
-                ["method", "image", "region", "expression", "intersection", "union", "iou"]
+                ["method", "image", "region", "expression", "intersection", "union", "iou",
+                 "xmin", "ymin", "xmax", "ymax"]
             )
             for evaluation in evaluations:
-                areas = zip(evaluation.intersections, evaluation.unions, evaluation.ious)
+                measured = zip(
+                    evaluation.intersections, evaluation.unions, evaluation.ious, evaluation.boxes
+                )
                 writer.writerows(
                     (
                         evaluation.method.name, sample.image.id, sample.region.id,
-                        sample.expression, intersection, union, f"{iou:.6f}",
+                        sample.expression, intersection, union, f"{iou:.6f}", *box,
                     )
-                    for sample, (intersection, union, iou) in zip(evaluation.samples, areas)
+                    for sample, (intersection, union, iou, box) in zip(evaluation.samples, measured)
                 )
     write_text(out / "report.html", page(outcome, evaluations, pictures))
 
@@ -248,17 +259,18 @@ def _summary(outcome):
 
 
 def _results_table(outcome):
-    rows = ["".join(f"<th>{heading}" for heading in ("method", *COLUMNS))]
+    rows = ["".join(f"<th>{heading}" for heading in ("method", *COLUMNS, BOX_COLUMN))]
     for method in outcome["methods"]:
         cells = "".join(
             f"<td>{percent(method['metrics'][name])}<small>"
             f"{100 * low:.1f}–{100 * high:.1f}</small>"
             for name, (low, high) in method["intervals"].items()
         )
+        cells += f"<td>{percent(method['box_accuracy'])}"
         rows.append(f"<td>{html.escape(method['title'])}{cells}")
         if method["paper"]:
             cells = "".join(f"<td>{value:.2f}%" for value in method["paper"])
-            rows.append(f"<td>paper{cells}<td>")
+            rows.append(f"<td>paper{cells}<td><td>")
     return _table(rows)
 
 

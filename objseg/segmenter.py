@@ -1,41 +1,15 @@
 """The model in use: an image and expressions in, response maps on the image out."""
 
-import re
-import subprocess
-from pathlib import Path
+import time
 
-import caffe
 import numpy as np
 
+from objseg.devices import use_device
 from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
-from objseg.weights import WeightsError, check_fits
+from objseg.weights import load_net
 
 EXPRESSIONS_AT_ONCE = 16
 """Expressions that share one pass through the head; bounds the memory, not the result."""
-
-
-def use_device(gpu=None):
-    """Compute on GPU number ``gpu``, or on the CPU if it is None.
-
-    Raises ValueError when the GPU cannot be used.
-    """
-    if gpu is None:
-        caffe.set_mode_cpu()
-        return
-    # caffe.set_device kills the process where it fails, so another process tries it first.
-    probe = subprocess.run(
-        ["caffe", "device_query", "-gpu", str(gpu)], stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
-    )
-    if gpu < 0 or probe.returncode:
-        cause = re.search(r"\] (.*(?:GPU|error|CUDA|cuda).*)", probe.stderr)
-        raise ValueError(
-            f"--gpu {gpu}: this Caffe cannot use it"
-            + (f" ({cause.group(1)})" if cause else "")
-            + "; use --cpu, or a Caffe built with CUDA on a machine with that GPU"
-        )
-    caffe.set_device(gpu)
-    caffe.set_mode_gpu()
 
 
 class Segmenter:
@@ -47,16 +21,8 @@ class Segmenter:
     """
 
     def __init__(self, deploy, weights, vocabulary, gpu=None):
-        for path in filter(None, (deploy, weights)):
-            if not Path(path).is_file():
-                raise WeightsError(f"{path}: no such file")
         use_device(gpu)
-        self.net = caffe.Net(str(deploy), caffe.TEST)
-        if weights is not None:
-            missing = check_fits(self.net, weights)
-            if missing:
-                raise WeightsError(f"{weights}: no weights for the layers {', '.join(missing)}")
-            self.net.copy_from(str(weights))
+        self.net = load_net(deploy, weights)
         rows = self.net.params["embedding"][0].shape[0]
         if len(vocabulary) > rows:
             raise ValueError(
@@ -101,8 +67,18 @@ class Segmenter:
             blobs["continuation"].reshape(self.words, count)
             blobs["image_index"].reshape(count)
             self.net.reshape()
-        for n, expression in enumerate(expressions):
-            tokens, continuation = self.vocabulary.encode(expression, self.words)
-            blobs["tokens"].data[:, n] = tokens
-            blobs["continuation"].data[:, n] = continuation
+        for name, columns in self.vocabulary.encode_all(expressions, self.words).items():
+            blobs[name].data[...] = columns
         blobs["image_index"].data[...] = np.zeros(count)
+
+
+def time_responses(segmenter, image, groups):
+    """Score groups of expressions on ``image``, with a pass of the trunk for each group.
+
+    Returns (list of response maps, seconds).
+    """
+    began = time.perf_counter()
+    responses = [
+        response for group in groups for response in segmenter.responses(image, group)
+    ]
+    return responses, time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Training a stage with a Caffe solver: progress, validation, snapshots, clean interruption."""
+"""Training a model with a Caffe solver: progress, validation, snapshots, clean interruption."""
 
 import re
 import signal
@@ -12,42 +12,38 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
+from objseg.devices import use_device
 from objseg.files import Progress, write_text
 from objseg.images import ImageError
 from objseg.metrics import areas, summarize
-from objseg.segmenter import Segmenter, use_device
+from objseg.segmenter import Segmenter
 from objseg.weights import WeightsError, check_fits, set_forget_bias
 
 SMOOTHING = 20
 """Iterations that the displayed loss is averaged over."""
-
-FRESH_LAYERS = {
-    "lowres": {"embedding", "mlp_l1", "mlp_l2"},
-    "highres": {"upsample32s"},
-}
-"""Layers that a stage may start from their fillers; the rest must be in its starting weights."""
 
 
 class TrainingError(ValueError):
     """Training that cannot go on; the message says what to do."""
 
 
-def snapshots(folder, stage, ending="solverstate"):
-    """List a stage's snapshots in ``folder`` as (iteration, path), the newest last."""
+def snapshots(folder, model, ending="solverstate"):
+    """List a model's snapshots in ``folder`` as (iteration, path), the newest last."""
     found = []
-    for path in Path(folder).glob(f"{stage}_iter_*.{ending}"):
-        match = re.fullmatch(rf"{stage}_iter_(\d+)\.{ending}", path.name)
+    for path in Path(folder).glob(f"{model}_iter_*.{ending}"):
+        match = re.fullmatch(rf"{model}_iter_(\d+)\.{ending}", path.name)
         if match:
             found.append((int(match.group(1)), path))
     return sorted(found)
 
 
-def make_solver(solver_file, stage, gpu=None, weights=True):
+def make_solver(solver_file, fresh, gpu=None, weights=True):
     """Build the Caffe solver of ``solver_file`` for the CPU (``gpu`` None) or a GPU.
 
     The file stays the single source of the values. Overridden are only the mode and Caffe's own
     test phase and snapshots, which :func:`train` replaces. Its starting weights are checked before
-    Caffe reads them; ``weights`` False leaves them out, for a snapshot that will be restored.
+    Caffe reads them: only the layers ``fresh`` may be missing and start from their fillers.
+    ``weights`` False leaves them out, for a snapshot that will be restored.
     Returns (solver, its SolverParameter).
     """
     use_device(gpu)
@@ -63,13 +59,14 @@ def make_solver(solver_file, stage, gpu=None, weights=True):
     write_text(run_file, str(used))
     solver = caffe.get_solver(str(run_file))
     # A fresh LSTM, too, starts with its forget bias; starting weights bring theirs.
-    set_forget_bias(solver.net.params["lstm"][1].data)
+    if "lstm" in solver.net.params:
+        set_forget_bias(solver.net.params["lstm"][1].data)
     for path in parameters.weights if weights else ():
-        missing = set(check_fits(solver.net, path)) - FRESH_LAYERS[stage]
+        missing = set(check_fits(solver.net, path)) - fresh
         if missing:
             raise WeightsError(
-                f"{path}: no weights for the layers {', '.join(sorted(missing))}; stage {stage} "
-                "cannot start from it"
+                f"{path}: no weights for the layers {', '.join(sorted(missing))}; the model cannot "
+                "start from it"
             )
         solver.net.copy_from(path)
     return solver, parameters

@@ -1,6 +1,7 @@
 """Weight files: reading a caffemodel without building its net, and making starting weights."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -77,6 +78,26 @@ def check_fits(net, path):
     return [name for name in net.params if name not in given]
 
 
+def load_net(deploy, weights, fixed=()):
+    """Load the net of a deploy prototxt with its trained ``weights`` (None: the random start).
+
+    Layers ``fixed`` are not learnt, and need not be in the file.
+    Raises WeightsError when a file is missing, or the weights are those of another net.
+    """
+    import caffe
+
+    for path in filter(None, (deploy, weights)):
+        if not Path(path).is_file():
+            raise WeightsError(f"{path}: no such file")
+    net = caffe.Net(str(deploy), caffe.TEST)
+    if weights is not None:
+        missing = [name for name in check_fits(net, weights) if name not in fixed]
+        if missing:
+            raise WeightsError(f"{weights}: no weights for the layers {', '.join(missing)}")
+        net.copy_from(str(weights))
+    return net
+
+
 def set_forget_bias(lstm_bias, value=1.0):
     """Set the forget gate's part of Caffe's LSTM bias (4 D,) in place; the gates are i, f, o, g.
 
@@ -113,8 +134,8 @@ def fully_convolutional(weights, net):
 def save_starting_weights(net, trunk, path):
     """Write the start of stage 1 to ``path``: the trunk, and an LSTM with its forget bias.
 
-    ``net`` is :func:`models.nets.starting_net` with its random start, ``trunk`` {layer: arrays}
-    shaped as its layers. Layers that the file lacks start from their fillers.
+    ``net`` is :func:`models.segmentation.starting_net` with its random start, ``trunk`` {layer:
+    arrays} shaped as its layers. Layers that the file lacks start from their fillers.
     """
     for name, arrays in trunk.items():
         for blob, array in zip(net.params[name], arrays):

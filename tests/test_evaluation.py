@@ -61,14 +61,14 @@ def fake(monkeypatch):
     """A method that finds the left half, and records (image height, expressions) of its calls."""
     calls = []
 
-    def masks(image, expressions):
+    def masks(image, expressions, image_id):
         calls.append((image.shape[0], list(expressions)))
         mask = np.zeros(image.shape[:2], bool)
         mask[:, :30] = True
         yield from [mask] * len(expressions)
 
     monkeypatch.setitem(
-        METHODS, "fake", Method("fake", "fake", (1, 2, 3, 4, 5, 6), lambda _: masks, False)
+        METHODS, "fake", Method("fake", "fake", (1, 2, 3, 4, 5, 6), lambda _: masks)
     )
     return calls
 
@@ -99,16 +99,16 @@ def test_stopped_evaluation_goes_on(dataset, fake, tmp_path, monkeypatch):
     whole = run(dataset, tmp_path / "whole")
     honest = METHODS["fake"].open(None)
 
-    def stops(image, expressions):
+    def stops(image, expressions, image_id):
         if len(fake) == 3:
             raise KeyboardInterrupt
-        return honest(image, expressions)
+        return honest(image, expressions, image_id)
 
     del fake[:]
-    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: stops, False))
+    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: stops))
     with pytest.raises(KeyboardInterrupt):
         run(dataset, tmp_path / "torn")
-    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: honest, False))
+    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: honest))
     resumed = run(dataset, tmp_path / "torn")
     assert [height for height, _ in fake] == [40, 44, 48, 52, 56]
     np.testing.assert_array_equal(resumed.intersections, whole.intersections)
@@ -314,7 +314,7 @@ def test_journal_says_what_it_is_of(tmp_path):
         journal.append("7", [[1, 2]])
     assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0]) == {"method": "fake"}
     with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
-        assert journal.areas == {"7": [[1, 2]]}
+        assert journal.found == {"7": [[1, 2]]}
 
 
 def made_report(dataset, tmp_path, split="test"):
@@ -416,7 +416,7 @@ def test_gallery_shows_best_median_and_worst_of_different_images(dataset, fake, 
 
 def test_files_of_a_method_are_found_or_the_command_is_named(tmp_path):
     weights = tmp_path / "a.caffemodel"
-    with pytest.raises(ValueError, match=r"a\.caffemodel does not exist.*--stage highres"):
+    with pytest.raises(ValueError, match=r"a\.caffemodel does not exist.*--model highres"):
         configure("highres", SLIM, tmp_path, weights)
     weights.touch()
     with pytest.raises(ValueError, match="models/generate.py --size slim"):
@@ -428,9 +428,9 @@ def test_files_of_a_method_are_found_or_the_command_is_named(tmp_path):
     (tmp_path / "data" / "vocabulary.txt").touch()
     found = configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
     assert found.vocabulary == tmp_path / "data" / "vocabulary.txt"
-    (tmp_path / "vocabulary.txt").touch()
+    (tmp_path / "highres_vocabulary.txt").touch()
     found = configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
-    assert found.vocabulary == tmp_path / "vocabulary.txt"
+    assert found.vocabulary == tmp_path / "highres_vocabulary.txt"
     with pytest.raises(ValueError, match="no weights"):
         configure("whole-image", SLIM, tmp_path, weights)
 
@@ -453,9 +453,9 @@ def test_command_line(dataset, tmp_path):
     ("arguments", "status", "message"),
     [
         (["--data", "/nowhere"], 1, "prepare_referit.py"),
-        (["--data", "DATA", "--weights", "/no/a.caffemodel"], 1, "tools/train.py --stage highres"),
-        (["--data", "DATA", "--method", "all", "--weights", "f"], 1, "which method is it for"),
-        (["--data", "DATA", "--weights", "lowres=f"], 1, "lowres is not evaluated"),
+        (["--data", "DATA", "--weights", "/no/a.caffemodel"], 1, "tools/train.py --model highres"),
+        (["--data", "DATA", "--method", "all", "--weights", "f"], 1, "which model is it for"),
+        (["--data", "DATA", "--weights", "lowres=f"], 1, "uses the model lowres is evaluated"),
         (["--data", "DATA", "--method", "whole-image", "--split", "val"], 1, "no sample"),
         (["--data", "DATA", "--workers", "0"], 2, "--workers is 0"),
         (["--method", "magic"], 2, "invalid choice"),

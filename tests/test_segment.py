@@ -25,7 +25,7 @@ def weights(tmp_path_factory):
     caffe = pytest.importorskip("caffe")
     folder = tmp_path_factory.mktemp("weights")
     deploy = conventional_prototxt(SIZES["slim"]) / "deploy_highres.prototxt"
-    Vocabulary.build(["red car left sky"], min_count=1).save(folder / "vocabulary.txt")
+    Vocabulary.build(["red car left sky"], min_count=1).save(folder / "highres_vocabulary.txt")
     caffe.set_random_seed(5)
     net = caffe.Net(str(deploy), caffe.TEST)
     net.save(str(folder / "random.caffemodel"))
@@ -92,7 +92,7 @@ def test_lowres_method_and_named_vocabulary(segment, weights, tmp_path):
     net.save(str(tmp_path / "low.caffemodel"))
     path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
     options = ("--method", "lowres", "--weights", tmp_path / "low.caffemodel")
-    vocabulary = ("--vocabulary", weights.parent / "vocabulary.txt")
+    vocabulary = ("--vocabulary", weights.parent / "highres_vocabulary.txt")
     status, _, messages, pictures = segment(path, "sky", options=(*options, *vocabulary))
     assert status == 0, messages
     assert pictures["a_sky_mask.png"].shape == (60, 90)
@@ -184,7 +184,7 @@ def test_missing_weights_name_the_command(segment, tmp_path):
     path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
     status, _, messages, _ = segment(path, "sky", options=("--weights", tmp_path / "none"))
     assert status == 1
-    assert "none does not exist" in messages and "tools/train.py --stage highres" in messages
+    assert "none does not exist" in messages and "tools/train.py --model highres" in messages
 
 
 def test_command_line(weights, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from caffe.proto import caffe_pb2
 from conftest import run_tool
 
-from models.nets import starting_net
+from models.segmentation import starting_net
 from models.sizes import SLIM
 from objseg.files import REPOSITORY
 from objseg.training_log import COLUMNS, TrainingLog
@@ -61,7 +61,7 @@ def trained(scenes, tmp_path_factory):
     """Both stages by tools/train.py; the folder."""
     out = tmp_path_factory.mktemp("trained")
     for stage in ("lowres", "highres"):
-        run_tool(*TRAIN, "--stage", stage, "--data", scenes, "--out", out, "--iterations", 4)
+        run_tool(*TRAIN, "--model", stage, "--data", scenes, "--out", out, "--iterations", 4)
     return out
 
 
@@ -86,7 +86,7 @@ def test_the_schedule_shrinks_with_the_iterations(trained):
 @pytest.mark.parametrize("iter_size", [1, 2])
 def test_a_resumed_run_sees_the_same_data_and_ends_the_same(scenes, tmp_path, iter_size):
     """Resumed in another folder, as after a move; bit for bit, with one BLAS thread."""
-    settings = (*TRAIN, "--stage", "lowres", "--data", scenes, "--iter-size", iter_size,
+    settings = (*TRAIN, "--model", "lowres", "--data", scenes, "--iter-size", iter_size,
                 "--iterations", 6)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     one_thread = dict(env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
@@ -109,7 +109,7 @@ def test_a_resumed_run_sees_the_same_data_and_ends_the_same(scenes, tmp_path, it
 
 
 def test_runs_do_not_mix(scenes, tmp_path):
-    settings = (*TRAIN, "--stage", "lowres", "--data", scenes, "--out", tmp_path,
+    settings = (*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path,
                 "--iterations", 1)
     assert "starting afresh" in run_tool(*settings, "--resume").stdout
     again = run_tool(*settings, check=False)
@@ -122,20 +122,22 @@ def test_runs_do_not_mix(scenes, tmp_path):
     assert torn.returncode == 1 and "broken snapshot" in torn.stdout
 
 
-def test_the_vocabulary_stays_with_the_weights(scenes, trained):
-    words = (scenes / "vocabulary.txt").read_text()
-    assert (trained / "vocabulary.txt").read_text() == words
-    (trained / "vocabulary.txt").write_text(words + "another\n")
-    done = run_tool(*TRAIN, "--stage", "highres", "--data", scenes, "--out", trained,
+@pytest.mark.parametrize("model", ["lowres", "highres"])
+def test_the_vocabulary_stays_with_the_weights(scenes, trained, model):
+    """Stage 2 goes on only with the words that it and stage 1 were trained with."""
+    words, kept = (scenes / "vocabulary.txt").read_text(), trained / f"{model}_vocabulary.txt"
+    assert kept.read_text() == words
+    kept.write_text(words + "another\n")
+    done = run_tool(*TRAIN, "--model", "highres", "--data", scenes, "--out", trained,
                     "--resume", check=False)
-    (trained / "vocabulary.txt").write_text(words)
+    kept.write_text(words)
     assert done.returncode == 1 and "another vocabulary" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_a_snapshot(scenes, tmp_path, number):
     """The signal reaches the whole process group, as from Ctrl-C, timeout or a batch system."""
-    command = [sys.executable, *map(str, TRAIN), "--stage", "lowres", "--data", str(scenes),
+    command = [sys.executable, *map(str, TRAIN), "--model", "lowres", "--data", str(scenes),
                "--out", str(tmp_path), "--iterations", "9999", "--iter-size", "3"]
     errors, log = tmp_path / "errors.txt", tmp_path / "lowres_log.csv"
     with open(errors, "w") as stream:
@@ -164,7 +166,7 @@ def test_an_interruption_leaves_a_snapshot(scenes, tmp_path, number):
     (("--vocabulary-size", 0), "--vocabulary-size is 0"),
 ])
 def test_settings_out_of_range_fail_before_the_first_iteration(scenes, tmp_path, words, message):
-    done = run_tool(*TRAIN, "--stage", "lowres", "--data", scenes, "--out", tmp_path, *words,
+    done = run_tool(*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path, *words,
                     check=False)
     assert done.returncode != 0 and message in done.stdout
     assert "Traceback" not in done.stdout
@@ -176,25 +178,25 @@ def test_a_gpu_that_cannot_be_used_is_an_error_not_a_crash(scenes, tmp_path, num
     probe = subprocess.run(["caffe", "device_query", "-gpu", "0"], stderr=subprocess.DEVNULL)
     if number == 0 and probe.returncode == 0:
         pytest.skip("there is a GPU")
-    done = run_tool(*TRAIN, "--stage", "lowres", "--data", scenes, "--out", tmp_path,
+    done = run_tool(*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path,
                     "--gpu", number, check=False)
     assert done.returncode == 1 and f"--gpu {number}: this Caffe cannot use it" in done.stdout
 
 
 def test_paths_are_relative_to_the_working_directory(scenes, tmp_path):
     program, *switches = TRAIN
-    done = run_tool(REPOSITORY / program, *switches, "--stage", "lowres", "--iterations", 1,
+    done = run_tool(REPOSITORY / program, *switches, "--model", "lowres", "--iterations", 1,
                     "--data", os.path.relpath(scenes, tmp_path), "--out", "mine", cwd=tmp_path)
     assert (tmp_path / "mine" / "lowres_iter_1.caffemodel").exists(), done.stdout
 
 
 def test_highres_without_lowres_says_what_to_train(scenes, tmp_path):
-    done = run_tool(*TRAIN, "--stage", "highres", "--data", scenes, "--out", tmp_path, check=False)
-    assert done.returncode == 1 and "train --stage lowres first" in done.stdout
+    done = run_tool(*TRAIN, "--model", "highres", "--data", scenes, "--out", tmp_path, check=False)
+    assert done.returncode == 1 and "train --model lowres first" in done.stdout
 
 
 def test_weights_of_another_size_are_refused(scenes, tmp_path, trained):
-    done = run_tool(*TRAIN, "--stage", "lowres", "--data", scenes, "--out", tmp_path,
+    done = run_tool(*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path,
                     "--vocabulary-size", 500, "--weights", trained / "lowres_iter_4.caffemodel",
                     check=False)
     assert done.returncode == 1
@@ -206,7 +208,7 @@ def test_weights_of_a_foreign_net_are_refused(scenes, tmp_path):
     net = caffe_pb2.NetParameter()
     net.layer.add(name="resnet").blobs.add().data.append(1)
     path.write_bytes(net.SerializeToString())
-    done = run_tool(*TRAIN, "--stage", "lowres", "--data", scenes, "--out", tmp_path,
+    done = run_tool(*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path,
                     "--weights", path, check=False)
     assert done.returncode == 1 and "no weights for the layers conv1_1" in done.stdout
 

@@ -10,7 +10,6 @@ import environment
 environment.enter()
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from objseg.dataset import SPLITS, Dataset
 from objseg.files import REPOSITORY, Progress
 from objseg.images import read_image
 from objseg.methods import conventional_prototxt
-from objseg.segmenter import Segmenter
+from objseg.segmenter import Segmenter, time_responses
 
 
 def parse():
@@ -38,15 +37,6 @@ def parse():
     return parser.parse_args()
 
 
-def timed(segmenter, pixels, groups):
-    """Score groups of expressions, with a trunk pass a group; returns (response maps, seconds)."""
-    start = time.perf_counter()
-    responses = [
-        response for group in groups for response in segmenter.responses(pixels, group)
-    ]
-    return responses, time.perf_counter() - start
-
-
 def main():
     """Score every image both ways in turn, and print both times and the greatest difference."""
     options = parse()
@@ -62,8 +52,8 @@ def main():
         for turn, image in enumerate([images[0], *images]):
             pixels = read_image(image.path)
             expressions = [text for region in image.regions for text in region.expressions]
-            shared, together = timed(segmenter, pixels, [expressions])
-            alone, apart = timed(segmenter, pixels, [[text] for text in expressions])
+            shared, together = time_responses(segmenter, pixels, [expressions])
+            alone, apart = time_responses(segmenter, pixels, [[text] for text in expressions])
             if turn == 0:  # warms up
                 continue
             seconds += together, apart

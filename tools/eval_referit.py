@@ -24,6 +24,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from models.registry import MODELS
 from models.sizes import SIZES
 from objseg import report
 from objseg.dataset import SPLITS, Dataset
@@ -43,13 +44,13 @@ def parse():
     parser.add_argument("--method", action="append", choices=[*METHODS, "all"],
                         help="repeatable; default highres")
     parser.add_argument("--size", choices=sorted(SIZES), default="paper")
-    parser.add_argument("--weights", action="append", default=[], metavar="[METHOD=]FILE",
+    parser.add_argument("--weights", action="append", default=[], metavar="[MODEL=]FILE",
                         help="in place of the file that training leaves for the size; repeatable")
     parser.add_argument("--prototxt", type=Path, metavar="DIR",
-                        help="folder of deploy_METHOD.prototxt (default: the size's)")
+                        help="folder of deploy_MODEL.prototxt (default: the size's)")
     parser.add_argument("--vocabulary", type=Path, metavar="FILE",
                         help="the words that the weights were trained with (default: "
-                        "vocabulary.txt beside the weights, else the data set's)")
+                        "MODEL_vocabulary.txt beside the weights, else the data set's)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
     parser.add_argument("--workers", type=int, metavar="N",
                         help="processes; the numbers are the same for any N (default: a process a "
@@ -72,20 +73,22 @@ def parse():
 
 
 def chosen_weights(texts, methods):
-    """Turn the values of --weights into {method: path}; a bare FILE is for the only learnt one."""
+    """Turn the values of --weights into {model: path}; a bare FILE is for the only model."""
+    models = {METHODS[method].model: None for method in methods if METHODS[method].model}
     weights = {}
     for text in texts:
         name, _, path = text.rpartition("=")
-        if name not in METHODS:  # no such prefix, or a file name with "=" in it
-            learnt = [method for method in methods if METHODS[method].learnt]
-            if len(learnt) != 1:
+        if name not in MODELS:  # no such prefix, or a file name with "=" in it
+            if len(models) != 1:
                 raise ValueError(
-                    f"--weights {text}: which method is it for? Write --weights METHOD={text}, "
-                    f"with METHOD one of {', '.join(learnt or METHODS)}"
+                    f"--weights {text}: which model is it for? Write --weights MODEL={text}, "
+                    f"with MODEL one of {', '.join(models or MODELS)}"
                 )
-            name, path = learnt[0], text
-        if name not in methods:
-            raise ValueError(f"--weights {text}: the method {name} is not evaluated; add --method")
+            (name,), path = models, text
+        if name not in models:
+            raise ValueError(
+                f"--weights {text}: no method that uses the model {name} is evaluated; add --method"
+            )
         weights[name] = path
     return weights
 
@@ -100,7 +103,7 @@ def main():
     weights = chosen_weights(options.weights, methods)
     configurations = [
         configure(
-            name, size, dataset.directory, weights.get(name), options.vocabulary,
+            name, size, dataset.directory, weights.get(METHODS[name].model), options.vocabulary,
             options.prototxt, options.gpu, options.compat_authors,
         )
         for name in methods

@@ -14,7 +14,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from models.nets import starting_net
+from models.segmentation import starting_net
 from models.sizes import PAPER
 from objseg.files import REPOSITORY, checksum
 
@@ -29,7 +29,7 @@ def main():
     )
     parser.add_argument("--vgg16",
                         default=REPOSITORY / "models" / "VGG_ILSVRC_16_layers.caffemodel")
-    parser.add_argument("--out", default=REPOSITORY / PAPER.trunk_weights)
+    parser.add_argument("--out", default=REPOSITORY / PAPER.recipes["lowres"].start)
     parser.add_argument("--seed", type=int, default=1, help="of the LSTM's random start")
     parser.add_argument("--any-checksum", action="store_true",
                         help="accept another file of the same architecture")

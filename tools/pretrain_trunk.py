@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 from types import SimpleNamespace
 
-from models.nets import starting_net
-from models.per_word import per_word_train_net
+from models.pretraining import pretraining_net
+from models.segmentation import starting_net
 from models.sizes import SLIM
 from objseg.dataset import Dataset
 from objseg.files import REPOSITORY, sha256, write_text
@@ -43,7 +43,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=REPOSITORY / "data" / "pretraining")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / SLIM.trunk_weights)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / SLIM.recipes["lowres"].start)
     parser.add_argument("--work", type=Path, default=REPOSITORY / "out" / "pretraining",
                         help="folder of nets and log")
     parser.add_argument("--iterations", type=int, default=2500)
@@ -67,7 +67,7 @@ def main():
         data=str(data), batch=options.batch, seed=options.seed,
         workers=options.workers, label_rule="majority",
     )
-    write_text(work / "train.prototxt", str(per_word_train_net(SLIM, net, rows)))
+    write_text(work / "train.prototxt", str(pretraining_net(SLIM, net, rows)))
     write_text(work / "solver.prototxt", SOLVER.format(
         net=work / "train.prototxt", prefix=work / "pretraining", **vars(options)
     ))

@@ -42,7 +42,7 @@ def parse():
                         help="folder of deploy_METHOD.prototxt (default: the size's)")
     parser.add_argument("--vocabulary", type=Path, metavar="FILE",
                         help="the words that the weights were trained with (default: "
-                        "vocabulary.txt beside the weights, else that of the size's data set)")
+                        "METHOD_vocabulary.txt beside the weights, else the data set's)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="default out/segment in the repository")
     device = parser.add_mutually_exclusive_group()

@@ -1,8 +1,8 @@
-"""Train a stage of the model.
+"""Train a model: a stage of the paper's, lowres or highres, or a baseline.
 
-    python tools/train.py --stage lowres
-    python tools/train.py --stage highres
-    python tools/train.py --stage lowres --size slim --data data/demo --out out/mine --cpu
+    python tools/train.py --model lowres
+    python tools/train.py --model highres
+    python tools/train.py --model grounder --size slim --data data/demo --out out/mine --cpu
 
 Ctrl-C writes a snapshot and stops; --resume goes on from the newest one.
 """
@@ -16,11 +16,13 @@ import sys
 from pathlib import Path
 
 from models.generate import generate
-from models.settings import STAGES, add_switches, from_switches
-from models.sizes import SIZES
+from models.registry import MODELS
+from models.settings import add_switches, chosen_size, from_switches
+from objseg.cost import frozen_layers, training_memory
 from objseg.dataset import Dataset
 from objseg.expressions import Vocabulary
 from objseg.files import REPOSITORY
+from objseg.frequent_words import FrequentWords
 from objseg.training_log import TrainingLog
 
 
@@ -29,7 +31,7 @@ def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stage", choices=STAGES, required=True)
+    parser.add_argument("--model", choices=MODELS, required=True)
     parser.add_argument("--data", help="prepared data set (default: the size's)")
     parser.add_argument("--out", help="folder of snapshots, vocabulary, nets, log and curve "
                         "(default: where the size's solvers put snapshots)")
@@ -37,16 +39,17 @@ def parse():
     device.add_argument("--gpu", type=int, metavar="N", help="train on GPU number N")
     device.add_argument("--cpu", action="store_true", help="train on the CPU (the default)")
     parser.add_argument("--weights", metavar="FILE",
-                        help="where the stage starts (default: the size's trunk for lowres, the "
-                        "newest lowres snapshot in --out for highres); none for a random start")
+                        help="where the model starts (default: what its recipe in models/sizes.py "
+                        "says; for highres the newest lowres snapshot in --out); none for a "
+                        "random start")
     before = parser.add_mutually_exclusive_group()
     before.add_argument("--resume", action="store_true", help="go on from the newest snapshot")
     before.add_argument("--overwrite", action="store_true",
-                        help="delete the stage's snapshots of an earlier run first")
+                        help="delete the model's snapshots of an earlier run first")
     parser.add_argument("--validate", type=int, metavar="N",
                         help="iterations between validations (default: a tenth of the run)")
     parser.add_argument("--validation-images", type=int, default=40, metavar="N",
-                        help="images of the val split to validate on; 0 for no validation")
+                        help="images of the val split to validate the two stages on; 0 for none")
     add_switches(parser)
     options = parser.parse_args()
     if options.validate is not None and options.validate < 1:
@@ -56,27 +59,30 @@ def parse():
     return options
 
 
-def starting_weights(options, size, out):
-    """Return the path (str) of the file that the stage starts from, or None for a random start."""
+def starting_weights(options, recipe, out):
+    """Return the path (str) of the file that the model starts from, or None for a random start."""
     from objseg.training import TrainingError, snapshots
 
+    after = MODELS[options.model].after
     if options.weights == "none":
         return None
     if options.weights:
         path, make = Path(options.weights), "name another file"
-    elif options.stage == "lowres":
-        path, make = REPOSITORY / size.trunk_weights, f"make it with: python {size.trunk_command}"
-    else:
-        found = snapshots(out, "lowres", "caffemodel")
+    elif after:
+        found = snapshots(out, after, "caffemodel")
         if not found:
             raise TrainingError(
-                f"no lowres_iter_*.caffemodel in {out}: train --stage lowres first, or name a "
+                f"no {after}_iter_*.caffemodel in {out}: train --model {after} first, or name a "
                 "file with --weights"
             )
         return str(found[-1][1])
+    elif recipe.start:
+        path, make = REPOSITORY / recipe.start, f"make it with: python {recipe.start_command}"
+    else:
+        return None
     if not path.is_file():
         raise TrainingError(
-            f"{path}: no such file, but stage {options.stage} starts from it; {make}, or train "
+            f"{path}: no such file, but the model {options.model} starts from it; {make}, or train "
             "from a random start with --weights none"
         )
     return str(path.resolve())
@@ -86,7 +92,7 @@ def clear_the_way(options, out):
     """Return the snapshot (iteration, path) to resume from, or None; keep runs from mixing."""
     from objseg.training import TrainingError, snapshots
 
-    found = snapshots(out, options.stage)
+    found = snapshots(out, options.model)
     if options.resume:
         if not found:
             print(f"no snapshot in {out} yet: starting afresh", file=sys.stderr)
@@ -97,65 +103,88 @@ def clear_the_way(options, out):
             "with --resume, delete them with --overwrite, or choose another folder with --out"
         )
     for ending in ("solverstate", "caffemodel"):
-        for _, path in snapshots(out, options.stage, ending):
+        for _, path in snapshots(out, options.model, ending):
             path.unlink()
     return None
 
 
-def keep_vocabulary(options, dataset, out):
+def keep_vocabulary(options, size, dataset, out):
     """Leave the vocabulary beside the weights, whose embedding means nothing without it."""
-    path = out / "vocabulary.txt"
-    if path.is_file() and (options.resume or options.stage == "highres"):
-        if Vocabulary.load(path).words != dataset.vocabulary.words:
+    path, words = out / f"{options.model}_vocabulary.txt", dataset.vocabulary.words
+    if options.model == "per-word":
+        FrequentWords.of(dataset, size.frequent_words).save(path)
+        return
+    earlier = [out / f"{MODELS[options.model].after}_vocabulary.txt"]
+    earlier += [path] if options.resume else []
+    for trained in filter(Path.is_file, earlier):
+        if Vocabulary.load(trained).words != words:
             raise ValueError(
-                f"{path}: the weights here were trained with another vocabulary than that of "
-                f"{dataset.directory}; train stage 1 on this data set, or prepare it with "
-                f"--vocabulary {path}"
+                f"{trained}: the weights here were trained with another vocabulary than that of "
+                f"{dataset.directory}; train them on this data set, or prepare it with "
+                f"--vocabulary {trained}"
             )
     dataset.vocabulary.save(path)
+
+
+def warn_of_memory(net, parameters, net_parameters, settings):
+    """Refuse a batch that the GPU has no room for; warn where that is not sure."""
+    from objseg.devices import check_room
+
+    recipe = settings.recipe
+    needed = training_memory(
+        net, recipe.batch, parameters.type, frozen_layers(net_parameters)
+    )
+    warning = check_room(needed, recipe.batch, settings.iter_size, recipe.expressions_per_image)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def main():
     """Generate the nets for the settings, then run the solver."""
     options = parse()
-    size = SIZES[options.size]
+    size = chosen_size(options)
     # Absolute, so that the nets mean the same in every working directory.
     data = Path(options.data or REPOSITORY / size.data).resolve()
     out = Path(options.out or REPOSITORY / size.snapshots).resolve()
-    size, settings = from_switches(
-        options, data=str(data), prototxt=str(out / "prototxt"), snapshots=str(out), start={},
-        mode="CPU" if options.gpu is None else "GPU",
-    )
     dataset = Dataset(data)
 
     from objseg.training import Validation, make_solver, restore, train
 
-    settings.start[options.stage] = starting_weights(options, size, out)
+    model = MODELS[options.model]
+    settings = from_switches(
+        options, size, options.model, data=str(data), prototxt=str(out / "prototxt"),
+        snapshots=str(out), start=starting_weights(options, size.recipes[options.model], out),
+        features=str(data / "features" / size.name), proposals=str(data / "proposals"),
+        mode="CPU" if options.gpu is None else "GPU",
+    )
     snapshot = clear_the_way(options, out)
-    keep_vocabulary(options, dataset, out)
-    generate(size, settings, out / "prototxt", [options.stage])
+    keep_vocabulary(options, size, dataset, out)
+    generate(size, settings, out / "prototxt")
     if options.gpu is None and not options.cpu and size.mode == "GPU":
         print("no --gpu N given: training on the CPU", file=sys.stderr)
     solver, parameters = make_solver(
-        out / "prototxt" / f"solver_{options.stage}.prototxt", options.stage, options.gpu,
+        out / "prototxt" / f"solver_{options.model}.prototxt", model.fresh, options.gpu,
         weights=not snapshot,
     )
+    if options.gpu is not None:
+        warn_of_memory(solver.net, parameters, model.train_net(size, settings), settings)
     if snapshot:
         iteration, path = snapshot
         restore(solver, path)
         solver.net.layers[0].seek(iteration * settings.iter_size)
         print(f"resuming from {path}", file=sys.stderr)
-    images = [image for image in dataset.images("val") if image.regions]
-    images = images[:options.validation_images]
     validation = None
-    if images:
-        deploy = out / "prototxt" / f"deploy_{options.stage}.prototxt"
-        validation = Validation(images, dataset, deploy, solver.net, options.gpu)
-    elif options.validation_images:
-        print(f"{data}: the val split is empty, so there is no validation", file=sys.stderr)
-    log = TrainingLog(out / f"{options.stage}_log.csv", solver.iter)
+    if model.segments_pixels and options.validation_images:
+        images = [image for image in dataset.images("val") if image.regions]
+        if images:
+            deploy = out / "prototxt" / f"deploy_{options.model}.prototxt"
+            images = images[:options.validation_images]
+            validation = Validation(images, dataset, deploy, solver.net, options.gpu)
+        else:
+            print(f"{data}: the val split is empty, so there is no validation", file=sys.stderr)
+    log = TrainingLog(out / f"{options.model}_log.csv", solver.iter)
     try:
-        stopped = train(solver, parameters, options.stage, log, validation,
+        stopped = train(solver, parameters, options.model, log, validation,
                         options.validate or max(1, parameters.max_iter // 10))
     finally:
         if log.draw():

@@ -1,0 +1,73 @@
+"""GroundeR, supervised: attention over candidate boxes (paper section 4.1, [12]).
+
+After "Grounding of Textual Phrases in Images by Reconstruction" (Rohrbach et al., ECCV 2016),
+equation 3, and its public reimplementations; the original code is not public.
+"""
+
+import caffe
+from caffe import layers as L
+
+from models.data import data_layer, inputs, two_phases
+from models.language import add_last_state, embed, lstm
+from models.scrc import SPATIAL
+from models.sizes import PROPOSALS, WORDS
+from models.trunk import learnt
+
+
+def linear(bottom, width):
+    """A linear layer."""
+    return L.InnerProduct(
+        bottom, num_output=width, param=learnt(), weight_filler=dict(type="xavier"),
+        bias_filler=dict(type="constant"),
+    )
+
+
+def add_attention(net, size, region_index=None):
+    """Score M pairs of a box and a phrase; returns (M, 1).
+
+    The net has ``features`` (R, D_fc7 + 8) of boxes, phrases as ``tokens`` and ``continuation``
+    (T, N), and ``sample_index`` (M,), the phrase of each pair. ``region_index`` (M,) is its box;
+    without it pair m is about box m.
+    """
+    net.features_normalized = L.BatchNorm(net.features)
+    regions = net.region_attention = linear(net.features_normalized, size.attention)
+    if region_index is not None:
+        regions = net.region_pairs = L.BatchReindex(regions, region_index)
+    net.embedding = embed(net.tokens, size, size.phrase)
+    net.lstm_phrase = lstm(net.embedding, net.continuation, size.phrase)
+    add_last_state(net, net.lstm_phrase)
+    net.phrase = L.Reshape(net.last_state, reshape_param=dict(shape=dict(dim=[-1, size.phrase])))
+    net.phrase_attention = linear(net.phrase, size.attention)
+    net.phrase_pairs = L.BatchReindex(net.phrase_attention, net.sample_index)
+    net.attention = L.Eltwise(regions, net.phrase_pairs)
+    net.attention_relu = L.ReLU(net.attention, in_place=True)
+    net.pair_scores = linear(net.attention_relu, 1)
+    return net.pair_scores
+
+
+def train_net(size, settings):
+    """The train/val net as a NetParameter: cross entropy against the box of best IoU."""
+    def add(net, split):
+        net.features, net.tokens, net.continuation, net.sample_index, net.label = data_layer(
+            "attention_data", "AttentionDataLayer", 5, size, settings, split,
+            features=settings.features, proposals=PROPOSALS,
+        )
+        net.scores = L.Reshape(
+            add_attention(net, size), reshape_param=dict(shape=dict(dim=[-1, PROPOSALS]))
+        )
+        net.loss = L.SoftmaxWithLoss(net.scores, net.label)
+
+    return two_phases(f"grounder {size.name}", settings, add)
+
+
+def deploy_net(size, settings):
+    """The net for use as a NetParameter: boxes and phrases in, a score (M, 1) a pair out."""
+    net = caffe.NetSpec()
+    inputs(
+        net, features=[1, size.fc[1] + SPATIAL], tokens=[WORDS, 1], continuation=[WORDS, 1],
+        region_index=[1], sample_index=[1],
+    )
+    add_attention(net, size, net.region_index)
+    proto = net.to_proto()
+    proto.name = f"grounder {size.name}"
+    return proto

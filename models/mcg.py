@@ -1,0 +1,59 @@
+"""Classification over segmentation proposals (paper section 4.1): does this one match?"""
+
+import caffe
+from caffe import layers as L
+
+from models.crops import add_crop_trunk
+from models.data import data_layer, inputs, two_phases
+from models.fusion import add_classifier
+from models.language import add_language
+from models.scrc import SPATIAL
+from models.sizes import WORDS
+
+
+def add_match(net, size, freeze_convnet):
+    """Score M pairs of a segment and an expression; returns (M, 1, 1, 1).
+
+    The net has masked crops as ``image`` (R, 3, C, C), ``spatial`` (R, 8, 1, 1) of their boxes as
+    in GroundeR, whose pipeline the paper follows, expressions as ``tokens`` and ``continuation``
+    (T, N), and ``region_index`` and ``sample_index`` (M,), the segment and the expression of each
+    pair. The trunk runs once for a segment, however many expressions it is paired with.
+    """
+    features = add_crop_trunk(net, size, freeze_convnet)
+    net.features_unit = L.Python(features, module="l2_normalization", layer="L2NormalizationLayer")
+    net.regions = L.Concat(net.features_unit, net.spatial)
+    net.region_pairs = L.BatchReindex(net.regions, net.region_index)
+    net.expression_pairs = L.BatchReindex(add_language(net, size), net.sample_index)
+    net.fused = L.Concat(net.region_pairs, net.expression_pairs)
+    return add_classifier(net, size, net.fused)
+
+
+def train_net(size, settings):
+    """The train/val net as a NetParameter: logistic loss over proposals, trained end to end."""
+    def add(net, split):
+        (
+            net.image, net.spatial, net.tokens, net.continuation, net.region_index,
+            net.sample_index, net.label,
+        ) = data_layer(
+            "segment_data", "SegmentDataLayer", 7, size, settings, split,
+            proposals=f"{settings.proposals}/segments", crop=size.crop, segments=size.segments,
+            expressions_per_image=settings.recipe.expressions_per_image,
+        )
+        net.loss = L.SigmoidCrossEntropyLoss(
+            add_match(net, size, settings.freeze_convnet), net.label
+        )
+
+    return two_phases(f"mcg {size.name}", settings, add)
+
+
+def deploy_net(size, settings):
+    """The net for use as a NetParameter: segments and expressions in, a score a pair out."""
+    net = caffe.NetSpec()
+    inputs(
+        net, image=[1, 3, size.crop, size.crop], spatial=[1, SPATIAL, 1, 1], tokens=[WORDS, 1],
+        continuation=[WORDS, 1], region_index=[1], sample_index=[1],
+    )
+    add_match(net, size, settings.freeze_convnet)
+    proto = net.to_proto()
+    proto.name = f"mcg {size.name}"
+    return proto

@@ -1,0 +1,65 @@
+"""Boxes: int arrays (B, 4) of xmin, ymin, xmax, ymax in inclusive pixels, 0 the first one."""
+
+import numpy as np
+
+
+def clip(boxes, width, height):
+    """Cut ``boxes`` (B, 4) to an image of ``width`` x ``height`` pixels; int64 (K, 4).
+
+    Boxes wholly outside are dropped, so K <= B; the order is kept.
+    """
+    boxes = np.asarray(boxes, np.int64).reshape(-1, 4)
+    last = width - 1, height - 1
+    inside = (boxes[:, 2:] >= 0).all(axis=1) & (boxes[:, :2] <= last).all(axis=1)
+    return np.clip(boxes[inside], 0, last + last)
+
+
+def whole_image(width, height):
+    """Return the box of an image of ``width`` x ``height`` pixels: int64 (4,)."""
+    return np.array([0, 0, width - 1, height - 1])
+
+
+def box_areas(boxes):
+    """Areas of ``boxes`` (B, 4) in pixels: int64 (B,)."""
+    boxes = np.asarray(boxes, np.int64)
+    return (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
+
+
+def box_iou(boxes, others):
+    """Intersection over union of ``boxes`` (B, 4) with ``others``, float64 (B,).
+
+    ``others`` is one box (4,), or a box for each of them (B, 4).
+    """
+    boxes = np.asarray(boxes, np.int64).reshape(-1, 4)
+    others = np.asarray(others, np.int64).reshape(-1, 4)
+    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2]) + 1
+    intersection = sides.clip(min=0).prod(axis=1)
+    return intersection / (box_areas(boxes) + box_areas(others) - intersection)
+
+
+def box_accuracy(found, truth):
+    """Share of samples whose box has IoU >= 0.5 with the region's, as SCRC and GroundeR report it.
+
+    ``found`` and ``truth`` are (N, 4); a negative box stands for none.
+    """
+    return float(np.mean(box_iou(found, truth) >= 0.5))
+
+
+def spatial_features(boxes, width, height):
+    """Where ``boxes`` (B, 4) lie in an image of ``width`` x ``height`` pixels: float32 (B, 8).
+
+    Columns are xmin, ymin, xmax, ymax, centre x, centre y, width, height, where -1 is the left or
+    upper edge of the image and +1 the right or lower one, so that a width is at most 2 (Hu et al.,
+    "Natural Language Object Retrieval", CVPR 2016, section 3.2).
+    """
+    corners = 2 * np.asarray(boxes).reshape(-1, 4) / (width, height, width, height) - 1
+    low, high = corners[:, :2], corners[:, 2:]
+    return np.hstack([low, high, (low + high) / 2, high - low]).astype(np.float32)
+
+
+def box_mask(box, height, width):
+    """Return the mask of a ``box`` (4,), cut to an image: bool (height, width)."""
+    xmin, ymin, xmax, ymax = np.asarray(box).clip(min=-1)  # -1: a negative end counts from behind
+    mask = np.zeros((height, width), bool)
+    mask[max(ymin, 0) : ymax + 1, max(xmin, 0) : xmax + 1] = True
+    return mask

@@ -1,0 +1,108 @@
+"""What the CUDA driver says of the machine: which GPUs there are, their memory, the bus.
+
+Asked of libcuda itself, which is there wherever a GPU can be used, so that it needs no other
+program and no CUDA toolkit.
+"""
+
+import ctypes
+import re
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+COMPUTE_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+KERNEL_MODULE = Path("/proc/driver/nvidia/version")
+
+
+class Device(NamedTuple):
+    """A GPU: its number, name, compute capability (major, minor), and memory in bytes."""
+
+    number: int
+    name: str
+    capability: tuple
+    memory: int
+
+
+class DriverError(OSError):
+    """The driver is missing or refuses; the message is its own."""
+
+
+def _call(function, *arguments):
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise DriverError(f"no NVIDIA driver on this machine ({error})") from error
+    code = getattr(library, function)(*arguments)
+    if code:
+        text = ctypes.c_char_p()
+        library.cuGetErrorString(code, ctypes.byref(text))
+        raise DriverError(f"{function}: {(text.value or b'unknown').decode()} ({code})")
+
+
+def _integer(function, *arguments):
+    value = ctypes.c_int()
+    _call(function, ctypes.byref(value), *arguments)
+    return value.value
+
+
+def devices():
+    """List the GPUs that this process may use as Devices, numbered as ``--gpu`` numbers them.
+
+    Raises DriverError where there is no driver, or none that works.
+    """
+    _call("cuInit", 0)
+    return [_device(number) for number in range(_integer("cuDeviceGetCount"))]
+
+
+def _device(number):
+    handle = _integer("cuDeviceGet", number)
+    name, memory = ctypes.create_string_buffer(256), ctypes.c_size_t()
+    _call("cuDeviceGetName", name, len(name), handle)
+    _call("cuDeviceTotalMem_v2", ctypes.byref(memory), handle)
+    major, minor = (
+        _integer("cuDeviceGetAttribute", attribute, handle) for attribute in COMPUTE_CAPABILITY
+    )
+    return Device(number, name.value.decode(), (major, minor), memory.value)
+
+
+def driver_version():
+    """The installed driver's version (str, such as 580.65.06), or None where there is none."""
+    try:
+        found = re.search(r"Kernel Module.*?\s(\d+[\d.]+)\s", KERNEL_MODULE.read_text())
+    except OSError:
+        return None
+    return found and found.group(1)
+
+
+def cuda_version():
+    """The newest CUDA that the driver can serve, (major, minor). Raises DriverError."""
+    version = _integer("cuDriverGetVersion")
+    return version // 1000, version % 1000 // 10
+
+
+def memory():
+    """Bytes (free, total) of the GPU that this thread computes on, other programs counted.
+
+    Call it after Caffe has taken the GPU. Raises DriverError without one.
+    """
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    _call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+    return free.value, total.value
+
+
+def bus_speed(size=64 << 20, repeats=10):
+    """Bytes a second (to the GPU, from the GPU) between page-locked memory, as Caffe's, and it."""
+    host, device = ctypes.c_void_p(), ctypes.c_uint64()
+    _call("cuMemAllocHost_v2", ctypes.byref(host), ctypes.c_size_t(size))
+    _call("cuMemAlloc_v2", ctypes.byref(device), ctypes.c_size_t(size))
+    copies = (("cuMemcpyHtoD_v2", device, host), ("cuMemcpyDtoH_v2", host, device))
+    speeds = []
+    for function, to, source in copies:
+        _call(function, to, source, ctypes.c_size_t(size))  # warms up
+        began = time.perf_counter()
+        for _ in range(repeats):
+            _call(function, to, source, ctypes.c_size_t(size))
+        speeds.append(size * repeats / (time.perf_counter() - began))
+    _call("cuMemFree_v2", device)
+    _call("cuMemFreeHost", host)
+    return tuple(speeds)

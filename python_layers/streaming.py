@@ -1,0 +1,73 @@
+"""What the data layers share: a stream of batches that background processes prepare."""
+
+import sys
+import time
+from dataclasses import MISSING, fields
+
+import caffe
+import numpy as np
+
+from objseg import layer_parameters
+from objseg.geometry import MEAN_BGR
+from objseg.prefetch import Prefetcher
+
+
+class StreamingLayer(caffe.Layer):
+    """Streams the batches of a maker while the net computes; subclasses name the two classes.
+
+    ``Settings`` is a dataclass, the keys of ``param_str``, with a field ``workers``. ``Maker`` is
+    made from settings; ``maker(b)`` returns batch number b as a dict of arrays and of
+    ``unreadable``, messages to print once; ``maker.shapes`` is {top: shape} in the order of the
+    tops. Arrays of type uint8 are BGR pixels, and lose the channel means on their way into the top.
+    The stream starts at batch 0; :meth:`seek` moves it.
+    """
+
+    Settings = None
+    Maker = None
+
+    def setup(self, bottom, top):
+        """Read the data set's index and start the workers."""
+        name = type(self).__name__
+        required = [f.name for f in fields(self.Settings) if f.default is MISSING]
+        optional = {f.name: f.default for f in fields(self.Settings) if f.default is not MISSING}
+        parameters = layer_parameters.parse(name, self.param_str, required, **optional)
+        self.settings = self.Settings(**parameters)
+        self.maker = self.Maker(self.settings)
+        self.names = list(self.maker.shapes)
+        layer_parameters.check_count(name, "bottoms", bottom, 0)
+        layer_parameters.check_count(name, "tops", top, len(self.names))
+        self.reported = set()
+        self.stream = None
+        self.seconds = 0.0
+        """Time spent in forward so far: waiting for the workers, and copying."""
+
+        for index, shape in enumerate(self.maker.shapes.values()):
+            top[index].reshape(*shape)
+        self.seek(0)
+
+    def seek(self, batch):
+        """Go on with batch number ``batch`` of the stream; training resumes with this."""
+        if self.stream is not None:
+            self.stream.close()
+        self.stream = Prefetcher(self.maker, self.settings.workers, first=batch)
+
+    def reshape(self, bottom, top):
+        """Keep the shapes: they are fixed by the parameters."""
+
+    def forward(self, bottom, top):
+        """Copy the next batch into the tops."""
+        began = time.perf_counter()
+        batch = next(self.stream)
+        for message in batch["unreadable"]:
+            if message not in self.reported:
+                self.reported.add(message)
+                print(f"skipped: {message}", file=sys.stderr, flush=True)
+        for index, name in enumerate(self.names):
+            if batch[name].dtype == np.uint8:
+                np.subtract(batch[name], MEAN_BGR[:, None, None], out=top[index].data)
+            else:
+                top[index].data[...] = batch[name]
+        self.seconds += time.perf_counter() - began
+
+    def backward(self, top, propagate_down, bottom):
+        """Data has no gradient."""

@@ -1,0 +1,84 @@
+"""Compute the features of the proposed boxes, which SCRC and GroundeR are trained and scored on.
+
+    python tools/extract_features.py
+    python tools/extract_features.py --size slim --data data/demo
+
+A second run makes only what is missing or what other proposals, regions or weights have outdated.
+"""
+
+import os
+
+# One BLAS thread a process, set before anything loads BLAS: processes use the cores better.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import environment
+
+environment.enter()
+
+import argparse
+from pathlib import Path
+
+from models.sizes import SIZES
+from objseg.dataset import SPLITS, Dataset
+from objseg.feature_extraction import extract
+from objseg.files import REPOSITORY
+from objseg.methods import conventional_prototxt
+
+
+def parse():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="prepared data set (default: the size's, data/referit for paper)")
+    parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
+    parser.add_argument("--proposals", type=Path, metavar="DIR", help="default DATA/proposals")
+    parser.add_argument("--weights", type=Path, metavar="FILE",
+                        help="the trunk's (default: those the size's models start from)")
+    parser.add_argument("--prototxt", type=Path, metavar="DIR",
+                        help="folder of deploy_crops.prototxt (default: the size's)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default DATA/features/SIZE")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="processes (default: a process a core, at most 4; 1 on a GPU)")
+    device = parser.add_mutually_exclusive_group()
+    device.add_argument("--gpu", type=int, metavar="N", help="compute on GPU number N")
+    device.add_argument("--cpu", action="store_true", help="compute on the CPU (the default)")
+    options = parser.parse_args()
+    if options.workers is None:
+        options.workers = min(4, os.cpu_count() or 1) if options.gpu is None else 1
+    elif options.workers < 1:
+        parser.error(f"--workers is {options.workers}, must be at least 1")
+    return options
+
+
+def main():
+    """Make the features and say how many."""
+    options = parse()
+    size = SIZES[options.size]
+    dataset = Dataset(options.data or REPOSITORY / size.data)
+    weights = options.weights or REPOSITORY / size.recipes["lowres"].start
+    deploy = (options.prototxt or conventional_prototxt(size)) / "deploy_crops.prototxt"
+    for path, remedy in (
+        (weights, size.recipes["lowres"].start_command),
+        (deploy, f"models/generate.py --size {size.name} --out {deploy.parent}"),
+    ):
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist; make it with: python {remedy}")
+    splits = ("trainval", "test") if options.split == "all" else (options.split,)
+    images = [image for split in splits for image in dataset.images(split) if image.regions]
+    out = options.out or dataset.directory / "features" / size.name
+    counts = extract(
+        dataset, images, options.proposals or dataset.directory / "proposals", deploy, weights,
+        out, options.workers, options.gpu,
+    )
+    print(
+        f"{out}: features of {counts['made']} images made, {counts['kept']} were up to date, "
+        f"{len(counts['unreadable'])} images are unreadable; {counts['whole_image']} have no "
+        "proposed box but the whole image"
+    )
+
+
+if __name__ == "__main__":
+    environment.run(main)
