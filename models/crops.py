@@ -1,6 +1,7 @@
 """VGG-16 as a classifier sees pictures: one feature vector for each crop of an image."""
 
 import caffe
+from caffe import layers as L
 
 from models.data import inputs
 from models.sizes import STRIDE
@@ -20,10 +21,15 @@ def add_crop_trunk(net, size, freeze_convnet=False):
 
 
 def crops_net(size):
-    """The net that turns crops into fc7 and fc8, the features of SCRC and GroundeR."""
+    """The net that turns crops into fc7 and fc8, the features of SCRC and GroundeR.
+
+    Both are multiplied by ``size.feature_scale`` on their way out.
+    """
     net = caffe.NetSpec()
     inputs(net, image=[1, 3, size.crop, size.crop])
     add_crop_trunk(net, size)
+    net.fc7_features = L.Power(net.relu7, scale=size.feature_scale)
+    net.fc8_features = L.Power(net.fc8, scale=size.feature_scale)
     proto = net.to_proto()
     proto.name = f"crops {size.name}"
     return proto

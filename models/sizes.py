@@ -50,8 +50,9 @@ class Size:
     is D_im of the paper (section 3.1), ``hidden`` is D_text (3.2), ``classifier`` is D_cls (3.3).
     ``crop`` is the side of a proposal's picture, ``frequent_words`` N of the per-word baseline and
     ``word_maps`` the side of the maps that it is trained on, ``phrase`` the width of GroundeR's
-    embedding and LSTM, ``attention`` of its attention, ``segments`` the proposals that an
-    expression is trained on at a time in MCG classification (section 4.1).
+    embedding and LSTM, ``attention`` of its attention, ``feature_scale`` the factor of the trunk's
+    features of boxes, ``segments`` the proposals that an expression is trained on at a time in MCG
+    classification (section 4.1).
     """
 
     name: str
@@ -67,6 +68,7 @@ class Size:
     word_maps: int
     phrase: int
     attention: int
+    feature_scale: float
     segments: int
     label_rule: str
     freeze_convnet: bool
@@ -98,6 +100,7 @@ PAPER = Size(
     word_maps=512,
     phrase=500,
     attention=128,
+    feature_scale=1,
     segments=4,
     label_rule="any",
     freeze_convnet=False,
@@ -146,6 +149,8 @@ SLIM = Size(
     word_maps=8,
     phrase=128,
     attention=128,
+    # The slim trunk's features are hundreds large, VGG's units: SCRC's LSTM needs them that small.
+    feature_scale=0.001,
     segments=16,
     # A cell is 60 pixels of a photograph: most of what touches an object is not the object.
     label_rule="majority",

@@ -8,7 +8,7 @@ import numpy as np
 from objseg.boxes import clip
 from objseg.images import reduced
 
-SIGMA = 1.5
+SIGMA = 2
 """Blur before the gradient, in pixels."""
 
 SATURATION = 90
@@ -63,11 +63,16 @@ def structured_forest(path):
             "opencv_extra, folder testdata/cv/ximgproc; without it edges are colour gradients"
         )
     try:
-        return cv2.ximgproc.createStructuredEdgeDetection(str(path))
+        # OpenCV divides by this number unseen, which would end the process.
+        options = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ).getNode("options")
+        if options.isMap() and options.getNode("numberOfTrees").real() >= 1:
+            return cv2.ximgproc.createStructuredEdgeDetection(str(path))
+        reason = "it names no number of trees"
     except cv2.error as error:
-        raise ValueError(
-            f"{path}: not a structured forest as in opencv_extra's model.yml.gz ({error.err})"
-        ) from error
+        reason = error.err
+    raise ValueError(
+        f"{path}: not a structured forest as opencv_extra's model.yml.gz is ({reason})"
+    )
 
 
 def gradient_edges(image):

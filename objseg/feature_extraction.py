@@ -14,12 +14,11 @@ from objseg.dataset import Image
 from objseg.files import Progress, sha256, write_text
 from objseg.images import ImageError
 from objseg.prefetch import Prefetcher
-from objseg.proposals import read_boxes
+from objseg.proposals import candidates, read_boxes
 from objseg.region_features import (
     VERSION,
     CropTrunk,
     FeaturesError,
-    candidates,
     features_key,
     save_features,
     saved_key,

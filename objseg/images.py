@@ -1,9 +1,11 @@
-"""Reading photographs of every kind that users have."""
+"""Reading photographs of every kind that users have, and writing pictures."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from objseg.files import atomic_path
 
 ENOUGH = 500 * 500
 """Pixels of a picture that finding candidate regions in it needs; ReferIt's have 480 x 360."""
@@ -50,6 +52,13 @@ def reduced(image):
         return image
     height, width = (max(1, int(side * scale)) for side in image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def write_png(path, image):
+    """Write an image, uint8 (H, W) or BGR (H, W, 3), atomically; light compression, for speed."""
+    with atomic_path(path) as temporary:
+        if not cv2.imwrite(str(temporary), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise OSError(f"{path}: could not be written")
 
 
 def _jpeg_is_whole(data):

@@ -12,18 +12,15 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from objseg.boxes import clip, whole_image
+from objseg.boxes import whole_image
 from objseg.crops import crop
 from objseg.edge_boxes import edge_boxes
 from objseg.files import atomic_path
 from objseg.geometry import MEAN_BGR
-from objseg.proposals import read_boxes
+from objseg.proposals import candidates, read_boxes
 
 VERSION = 1
 """Part of every key; raise it when a change of the code changes the features."""
-
-BOXES = 100
-"""Most boxes of an image: the "100 top-scoring EdgeBox proposals" of section 4.1."""
 
 CROPS_AT_ONCE = 16
 """Crops in a pass; bounds the memory (1 GiB at 224x224), and more at once is no faster."""
@@ -36,10 +33,10 @@ class FeaturesError(ValueError):
 class RegionFeatures(NamedTuple):
     """The candidate boxes of an image and their features.
 
-    ``boxes`` int64 (B, 4), B from 1 to ``BOXES``, best first; ``fc7`` (B, D_fc7), after its ReLU,
-    and ``fc8`` (B, D_fc8), ``context`` (D_fc7,), fc7 of the whole image; ``width`` and ``height``
-    of the image in pixels. Features are float16: a file is half as large (ReferIt's take 20 GB),
-    and a thousandth of a feature moves no choice that means anything.
+    ``boxes`` int64 (B, 4), from :func:`objseg.proposals.candidates`; ``fc7`` (B, D_fc7), after its
+    ReLU, and ``fc8`` (B, D_fc8), ``context`` (D_fc7,), fc7 of the whole image; ``width`` and
+    ``height`` of the image in pixels. Features are float16: a file is half as large (ReferIt's take
+    20 GB), and a thousandth of a feature moves no choice that means anything.
     """
 
     boxes: np.ndarray
@@ -48,15 +45,6 @@ class RegionFeatures(NamedTuple):
     context: np.ndarray
     width: int
     height: int
-
-
-def candidates(boxes, width, height):
-    """The boxes of a proposal list (B, 4) that are used: int64, at least one.
-
-    They are cut to the image; where none is left, the whole image is the one candidate.
-    """
-    boxes = clip(boxes, width, height)[:BOXES]
-    return boxes if len(boxes) else whole_image(width, height)[None]
 
 
 class CropTrunk:
@@ -106,7 +94,8 @@ class CropTrunk:
             self.net.reshape()
         blobs["image"].data[...] = (np.stack(crops) - MEAN_BGR).transpose(0, 3, 1, 2)
         self.net.forward()
-        return [blobs[name].data.reshape(len(crops), -1).copy() for name in ("fc7", "fc8")]
+        outputs = [blobs[name].data for name in ("fc7_features", "fc8_features")]
+        return [output.reshape(len(crops), -1).copy() for output in outputs]
 
 
 def features_key(trunk, boxes, regions):

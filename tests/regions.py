@@ -14,6 +14,10 @@ layer { name: "relu7" type: "ReLU" bottom: "fc7" top: "fc7" }
 layer { name: "fc8" type: "Convolution" bottom: "fc7" top: "fc8"
         convolution_param { num_output: 4 kernel_size: 1
                                    weight_filler { type: "gaussian" std: 1 } } }
+layer { name: "fc7_features" type: "Power" bottom: "fc7" top: "fc7_features"
+        power_param { scale: 0.5 } }
+layer { name: "fc8_features" type: "Power" bottom: "fc8" top: "fc8_features"
+        power_param { scale: 0.25 } }
 """
 FC7, FC8, SIDE = 5, 4, 8
 

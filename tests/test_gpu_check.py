@@ -129,7 +129,15 @@ def test_every_committed_net_is_in_the_plan(tmp_path):
     assert planned == {f"slim/{name[:-9]}" for name in slim} | {
         name[:-9] for name in slim if name.startswith("train_")}
     assert {part.split()[0] for part in plan} == set(parts.FUNCTIONS)
-    assert {"LSTM", "Embed", "Deconvolution", "BatchReindex", "Python"} <= set(nets.layer_types())
+
+
+@pytest.mark.parametrize("size, quick", [("", False), ("", True), ("slim", False)])
+def test_no_layer_type_is_forgotten(size, quick):
+    names = parts.compared_nets(size, quick)
+    results = {f"net {name}": {"layers": nets.layer_types([name])} for name in names}
+    assert parts.uncovered(results, size) == []
+    assert {"LSTM", "Embed", "Deconvolution", "Python"} <= set(parts.uncovered({}, size))
+    assert len(parts.compared_nets("", True)) < len(parts.compared_nets("", False))
 
 
 def test_inputs_are_of_the_kind_that_their_layers_take(data, tmp_path):

@@ -21,6 +21,7 @@ from objseg.masks import save_masks
 from objseg.methods import Configuration, open_method
 from objseg.prefetch import Prefetcher
 from objseg.segment_batches import SegmentBatchMaker, SegmentBatchSettings
+from objseg.segment_proposals import segment_proposals
 from objseg.segments import read_segments
 
 RANDOM = np.random.RandomState(0)
@@ -299,6 +300,15 @@ def test_the_mask_is_the_segment_that_scores_best(tiny, tmp_path):
         np.testing.assert_array_equal(mask, segments[0 if scores[0] > scores[1] else 1])
     with pytest.raises(ValueError, match="tools/make_proposals.py"):
         list(open_method(configuration)(image, EXPRESSIONS, "8"))
+
+
+def test_without_a_folder_of_proposals_they_are_made_of_the_image(tiny, tmp_path):
+    VOCABULARY.save(tmp_path / "words.txt")
+    configuration = Configuration("mcg-classification", *tiny[:2], tmp_path / "words.txt")
+    image, _ = two_segments()
+    masks = list(open_method(configuration)(image, EXPRESSIONS))
+    made = {mask.tobytes() for mask in segment_proposals(image)}
+    assert len(masks) == len(EXPRESSIONS) and {mask.tobytes() for mask in masks} <= made
 
 
 def test_a_vocabulary_larger_than_the_embedding_is_refused(tiny):

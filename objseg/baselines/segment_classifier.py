@@ -5,6 +5,7 @@ import numpy as np
 from objseg.devices import use_device
 from objseg.expressions import Vocabulary
 from objseg.geometry import MEAN_BGR
+from objseg.segment_proposals import segment_proposals
 from objseg.segments import read_segments, segment_inputs
 from objseg.weights import load_net
 
@@ -80,8 +81,10 @@ def open_method(configuration):
     )
 
     def masks(image, expressions, image_id=None):
-        height, width = image.shape[:2]
-        segments = read_segments(configuration.proposals, image_id, height, width)
+        if configuration.proposals is None:
+            segments = segment_proposals(image)
+        else:
+            segments = read_segments(configuration.proposals, image_id, *image.shape[:2])
         for best in classifier.scores(image, segments, expressions).argmax(axis=1):
             yield segments[best]
 

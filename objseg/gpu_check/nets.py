@@ -34,10 +34,10 @@ def read_solver(path):
     return text_format.Parse(path.read_text(), caffe_pb2.SolverParameter())
 
 
-def layer_types():
-    """The types of the layers that compute something in the committed nets, sorted."""
-    return sorted({layer.type for kind in ("train", "deploy") for path in committed(kind)
-                   for layer in read_net(path).layer if layer.bottom})
+def layer_types(names):
+    """The types of the layers that compute something in the nets of these short names, a set."""
+    return {layer.type for name in names
+            for layer in read_net(PROTOTXT / f"{name}.prototxt").layer if layer.bottom}
 
 
 def expressions_per_image(parameters):

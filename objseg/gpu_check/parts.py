@@ -18,6 +18,9 @@ FUNCTIONS = {
 
 STAGES = ("lowres", "highres")
 
+FIRST = "train_highres"
+"""The net that holds every layer of the paper's model."""
+
 
 def environment(part):
     """Environment variables that a part, given by its name, wants set."""
@@ -30,18 +33,34 @@ def run(part, check):
     return FUNCTIONS[function](check, *arguments)
 
 
+def compared_nets(size, quick):
+    """List the nets to compare, by their short names; ``size`` is a folder of nets, or ""."""
+    names = [nets.label(path) for kind in ("train", "deploy") for path in nets.committed(kind)]
+    compared = [name for name in names if name.startswith("slim/")]
+    if size == "slim":
+        return compared
+    # The paper's nets for use have the layers of its train nets, in the same shapes.
+    for name in sorted((n for n in names if n.startswith("train_")), key=FIRST.__ne__):
+        if not quick or name == FIRST or nets.layer_types([name]) - nets.layer_types(compared):
+            compared.append(name)
+    return compared
+
+
+def uncovered(results, size):
+    """Layer types of the nets of ``size``, a folder, that no finished part has compared, sorted."""
+    names = [nets.label(path) for kind in ("train", "deploy") for path in nets.committed(kind)]
+    seen = {kind for name, result in results.items() if name.startswith("net ")
+            for kind in result.get("layers", ())}
+    return sorted(nets.layer_types(n for n in names if not size or n.startswith(size)) - seen)
+
+
 def plan(check, images, quick):
     """List the names of a check's parts: a word of FUNCTIONS, its arguments, and TF32 if wanted.
 
-    ``images`` are the sizes of the batches to train on. ``quick`` leaves out the paper's nets but
-    one, and the timing of stage 1.
+    ``images`` are the sizes of the batches to train on. ``quick`` leaves out the timing of stage 1,
+    and of the paper's nets those whose types of layers others have.
     """
-    names = [nets.label(path) for kind in ("train", "deploy") for path in nets.committed(kind)]
-    compared = [name for name in names if name.startswith("slim/")]
-    if not check.size:  # the paper's nets for use have the layers and shapes of its train nets
-        compared += [name for name in names if name.startswith("train_")]
-    if quick:
-        compared = [n for n in compared if n.startswith("slim/") or n == "train_highres"]
+    compared = compared_nets(check.size, quick)
     names = ["machine", "solvers", *(f"net {name}" for name in compared)]
     names += [f"training {stage} {count}" for stage in STAGES[quick:] for count in images]
     names += ["segmentation", "agreement", *(f"torch train {count}" for count in images),

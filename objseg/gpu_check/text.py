@@ -2,21 +2,20 @@
 
 from statistics import median
 
-from objseg.gpu_check import nets
 from objseg.gpu_check.comparison import greatest
 
 K40 = 0.325
 """Seconds an expression in the paper's Table 2, on a Tesla K40, alone."""
 
 
-def report(results, rehearsal, size="paper"):
+def report(results, rehearsal, size="paper", missing=()):
     """Lines that say what was found.
 
     ``results`` is {part: its dictionary, or {"failure": text} if it did not end well}. The nets
-    that were timed are of ``size``.
+    that were timed are of ``size``; layers of the types ``missing`` were not compared.
     """
-    sections = (_machine, _correctness, _training, lambda r: _segmentation(r, size), _torch,
-                _failures)
+    sections = (_machine, _correctness, lambda _: _missing(missing), _training,
+                lambda r: _segmentation(r, size), _torch, _failures)
     lines = []
     if rehearsal:
         lines += ["REHEARSAL: the CPU stood in the GPU's place. This shows that the check itself "
@@ -89,16 +88,11 @@ def _correctness(results):
         lines += ["", f"  Caffe against PyTorch {result['torch']} on the CPU, score and every "
                   f"gradient of the slim net: at most {result['error']:.1e} ({result['worst']}), "
                   f"limit {result['limit']:g}  {_verdict(result)}"]
-    missing = uncovered(results)
-    if compared and missing:
-        lines += ["", f"  NOT COMPARED: layers of type {', '.join(missing)}"]
     return lines
 
 
-def uncovered(results):
-    """Layer types of the committed nets that no finished part has compared."""
-    seen = {kind for _, result in _of(results, "net") for kind in result["layers"]}
-    return [kind for kind in nets.layer_types() if kind not in seen]
+def _missing(types):
+    return [f"NOT COMPARED: layers of type {', '.join(types)}"] if types else []
 
 
 def _verdict(result):
@@ -160,7 +154,7 @@ def _segmentation(results, size):
             line = f"  {result['arithmetic']:9}{name:8}{seconds:9.4f} s an expression"
             if name == "alone":
                 if size == "paper":
-                    line += f", {K40 / seconds:.1f} times as fast as the paper's {K40} s on a K40"
+                    line += f", {seconds / K40:.3f} of the paper's {K40} s on a K40"
                 line += f", {result['operations'] / seconds / 1e12:.3f} TFLOP/s"
             if key in torch and torch[key]["arithmetic"] == result["arithmetic"]:
                 same = median(torch[key]["seconds"]) / share
