@@ -11,8 +11,8 @@ from objseg.images import reduced
 SIGMA = 2
 """Blur before the gradient, in pixels."""
 
-SATURATION = 90
-"""Percentile of the gradient's magnitudes from which on an edge counts in full."""
+FULL = 2.0
+"""Gradient from which on an edge counts in full, in units of Lab (L is at most 100) a pixel."""
 
 RADIUS = 2
 """Pixels on either side of an edge that must not be stronger, as in OpenCV's edgesNms."""
@@ -64,7 +64,9 @@ def structured_forest(path):
         )
     try:
         # OpenCV divides by this number unseen, which would end the process.
-        options = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ).getNode("options")
+        file = cv2.FileStorage()  # opened apart, since the constructor hides the error
+        file.open(str(path), cv2.FILE_STORAGE_READ)
+        options = file.getNode("options")
         if options.isMap() and options.getNode("numberOfTrees").real() >= 1:
             return cv2.ximgproc.createStructuredEdgeDetection(str(path))
         reason = "it names no number of trees"
@@ -83,7 +85,9 @@ def gradient_edges(image):
     """
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
     lab = cv2.GaussianBlur(lab, (0, 0), SIGMA)
-    gradient = np.stack([cv2.Scharr(lab, -1, 1, 0), cv2.Scharr(lab, -1, 0, 1)])  # (2, H, W, 3)
+    gradient = np.stack([
+        cv2.Scharr(lab, -1, 1, 0, scale=1 / 32), cv2.Scharr(lab, -1, 0, 1, scale=1 / 32)
+    ])  # (2, H, W, 3), Lab a pixel
     steepest = (gradient ** 2).sum(axis=0).argmax(axis=2)[None, :, :, None]
     x, y = np.take_along_axis(gradient, steepest, axis=3)[..., 0]  # (H, W) each
     strength = np.hypot(x, y)
@@ -97,5 +101,4 @@ def gradient_edges(image):
             cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
         )
         thin &= strength >= beside / 1.0001  # equal ones stay, whatever the rounding
-    full = max(np.percentile(strength, SATURATION), 1e-6)
-    return np.minimum(1, strength / full) * thin, across
+    return np.minimum(1, strength / FULL) * thin, across

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from objseg.images import ImageError, read_image
+from objseg.images import ENOUGH, ImageError, read_image, reduced, write_png
 
 RANDOM = np.random.RandomState(0)
 COLOUR = cv2.GaussianBlur(RANDOM.randint(0, 256, (40, 30, 3)).astype(np.uint8), (0, 0), 1.5)
@@ -134,3 +134,21 @@ def test_missing_file_and_folder(tmp_path):
         read_image(tmp_path / "none.jpg")
     with pytest.raises(ImageError, match="directory"):
         read_image(tmp_path)
+
+
+@pytest.mark.parametrize("picture", [COLOUR, COLOUR[..., 0]])
+def test_a_written_png_is_the_same(tmp_path, picture):
+    write_png(tmp_path / "folder" / "a.png", picture)
+    with Image.open(tmp_path / "folder" / "a.png") as opened:
+        expected = picture if picture.ndim == 2 else picture[..., ::-1]
+        assert np.array_equal(np.array(opened), expected)
+
+
+def test_large_pictures_are_reduced_and_others_left_alone():
+    assert reduced(COLOUR) is COLOUR
+    exact = np.zeros((ENOUGH // 500, 500, 3), np.uint8)
+    assert reduced(exact) is exact
+    for height, width in (3000, 4000), (501, 500), (1, ENOUGH + 1):
+        small = reduced(np.full((height, width, 3), 7, np.uint8))
+        assert small.shape[0] * small.shape[1] <= ENOUGH and (small == 7).all()
+        assert small.shape[0] == max(1, int(height * (ENOUGH / (height * width)) ** 0.5))

@@ -16,7 +16,7 @@ from objseg.edge_boxes import edge_boxes, gradient_edges, structured_forest
 from objseg.files import REPOSITORY
 from objseg.images import ENOUGH, read_image
 from objseg.masks import MaskError, load_masks
-from objseg.proposal_making import recall
+from objseg.proposal_making import Boxes, Segments, make_proposals, recall
 from objseg.proposals import (
     ProposalError,
     candidates,
@@ -39,6 +39,12 @@ def picture(scale=1):
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     noise = np.random.RandomState(0).normal(0, 3, image.shape)
     return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def mosaic(height, width):
+    """Tiles of random colours, BGR uint8 (height, width, 3)."""
+    tiles = np.random.RandomState(0).randint(0, 256, (7, 9, 3)).astype(np.uint8)
+    return cv2.resize(tiles, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 # ---- files of boxes ----
@@ -163,7 +169,7 @@ def test_edges_are_thin_and_know_their_direction(angle):
 
 
 def test_a_structured_forest_is_used(tmp_path):
-    """A forest of one leaf, which sees a vertical edge in every patch: boxes are between two."""
+    """A forest of one leaf, which sees the same edge in every patch."""
     options = dict(
         stride=2, shrinkNumber=2, patchSize=32, patchInnerSize=16, numberOfGradientOrientations=4,
         gradientSmoothingRadius=0, regFeatureSmoothingRadius=2, ssFeatureSmoothingRadius=8,
@@ -189,7 +195,7 @@ def test_a_structured_forest_is_used(tmp_path):
     file.release()
     image = picture()
     with_forest = edge_boxes(image, model=structured_forest(path))
-    assert with_forest.shape[1] == 4
+    assert len(with_forest) and (with_forest <= (239, 179, 239, 179)).all()
     assert not np.array_equal(with_forest, edge_boxes(image))
 
 
@@ -210,12 +216,11 @@ def test_segments_find_the_shapes_and_the_background():
     shapes = [box_mask(shape, 180, 240) for shape in SHAPES]
     truth = np.array([*shapes, ~(shapes[0] | shapes[1])])
     assert segments.dtype == bool and segments.shape[1:] == (180, 240)
-    assert mask_iou(segments, truth).max(axis=0).min() > 0.9
+    assert mask_iou(segments, truth).max(axis=0).min() > 0.85
 
 
 def test_segments_are_different_not_empty_and_the_largest_first():
-    image = np.random.RandomState(0).randint(0, 256, (100, 130, 3)).astype(np.uint8)
-    segments = segment_proposals(cv2.GaussianBlur(image, (0, 0), 5), 40)
+    segments = segment_proposals(mosaic(100, 130), 40)
     areas = segments.sum(axis=(1, 2))
     assert len(segments) == 40 and areas.min() > 0 and (np.diff(areas) <= 0).all()
     overlaps = mask_iou(segments, segments) - np.eye(40)
@@ -223,13 +228,14 @@ def test_segments_are_different_not_empty_and_the_largest_first():
 
 
 def test_every_segment_is_in_one_piece():
-    image = np.random.RandomState(1).randint(0, 256, (80, 90, 3)).astype(np.uint8)
-    for segment in segment_proposals(cv2.GaussianBlur(image, (0, 0), 4)):
+    segments = segment_proposals(mosaic(80, 90))
+    assert len(segments) > 10
+    for segment in segments:
         assert cv2.connectedComponents(segment.astype(np.uint8), connectivity=8)[0] == 2
 
 
 def test_segments_are_the_same_every_time():
-    image = np.random.RandomState(2).randint(0, 256, (60, 70, 3)).astype(np.uint8)
+    image = mosaic(60, 70)
     assert np.array_equal(segment_proposals(image), segment_proposals(image))
 
 
@@ -286,7 +292,7 @@ def test_bad_mcg_files_are_refused_by_name(tmp_path, content, message):
         read_mcg(path, 7, 9)
 
 
-# ---- the tool ----
+# ---- the proposals of a data set ----
 
 def test_recall_counts_regions_at_the_threshold_in():
     assert recall([0.2, 0.5, 0.7, 1], 0.5) == 0.75
@@ -295,10 +301,16 @@ def test_recall_counts_regions_at_the_threshold_in():
 
 @pytest.fixture(scope="module")
 def made(scenes, tmp_path_factory):
-    """The proposals of ``scenes``; (folder, what the tool printed)."""
+    """The proposals of the test split of ``scenes``; (folder, what the tool printed)."""
     out = tmp_path_factory.mktemp("proposals")
-    done = run_tool("tools/make_proposals.py", "--data", scenes, "--out", out, "--workers", 2)
+    done = run_tool("tools/make_proposals.py", "--data", scenes, "--out", out, "--workers", 2,
+                    "--split", "test")
     return out, done.stdout
+
+
+def times(folder):
+    """When the files of a folder were written: {name: ns}."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
 def test_the_tool_makes_what_the_functions_find(scenes, made):
@@ -315,7 +327,7 @@ def test_the_tool_makes_what_the_functions_find(scenes, made):
 def test_the_tool_prints_the_recall(scenes, made):
     dataset = Dataset(scenes)
     found = {"boxes": [], "segments": []}
-    for image in dataset.images("trainval")[:12]:
+    for image in dataset.images("test"):
         boxes = read_boxes(made[0] / "boxes" / f"{image.id}.txt")
         segments = load_masks(made[0] / "segments" / f"{image.id}.npz").values()
         for region, mask in dataset.masks(image.id).items():
@@ -323,80 +335,91 @@ def test_the_tool_prints_the_recall(scenes, made):
             found["boxes"].append(max(box_iou(boxes, box)))
             found["segments"].append(max((s & mask).sum() / (s | mask).sum() for s in segments))
     for kind, overlaps in found.items():
-        line = next(line for line in made[1].splitlines() if line.split()[:2] == [kind, "train"])
+        line = next(line for line in made[1].splitlines() if line.split()[:2] == [kind, "test"])
         shares = [f"{100 * np.mean(np.array(overlaps) >= t):.1f}" for t in (0.5, 0.7)]
         assert line.split()[2:] == [str(len(overlaps)), shares[0], "%", shares[1], "%"]
-    assert min(np.mean(np.array(overlaps) >= 0.5) for overlaps in found.values()) > 0.5
+        assert np.mean(np.array(overlaps) >= 0.5) > 0.5
 
 
-def test_what_is_there_is_kept_and_other_settings_are_refused(scenes, made, tmp_path):
-    out = tmp_path / "proposals"
+def test_what_is_there_is_kept_and_what_is_missing_made(scenes, made, tmp_path):
+    dataset, out = Dataset(scenes), tmp_path / "proposals"
     shutil.copytree(made[0], out)
-    images = Dataset(scenes).images("test")
-    (out / "boxes" / f"{images[0].id}.txt").unlink()
-    before = {path.name: path.stat().st_mtime_ns for path in (out / "boxes").glob("*.txt")}
-    command = ["tools/make_proposals.py", "--data", scenes, "--out", out, "--kind", "boxes",
-               "--workers", 1]
-    again = run_tool(*command).stdout
-    after = {path.name: path.stat().st_mtime_ns for path in (out / "boxes").glob("*.txt")}
-    assert f"kept {len(before)}, made 1" in again and before.items() < after.items()
-    assert sum(Counter(after).values()) and len(after) == len(before) + 1
-    assert (out / "boxes" / f"{images[0].id}.txt").read_bytes() \
-        == (made[0] / "boxes" / f"{images[0].id}.txt").read_bytes()
+    images = dataset.images("test")
+    name = f"{images[0].id}.txt"
+    (out / "boxes" / name).unlink()
+    before = times(out / "boxes")
+    again = make_proposals(dataset, images, [Boxes(100)], out)
+    after = times(out / "boxes")
+    assert again.tallies["boxes"] == {"kept": len(images) - 1, "made": 1}
+    kept = set(before) - {"settings.json"}
+    assert set(after) == set(before) | {name} and all(after[n] == before[n] for n in kept)
+    assert (out / "boxes" / name).read_bytes() == (made[0] / "boxes" / name).read_bytes()
 
-    refused = run_tool(*command, "--count", 7, check=False)
+
+def test_other_settings_are_refused_and_overwrite_starts_afresh(scenes, made, tmp_path):
+    dataset, out = Dataset(scenes), tmp_path / "proposals"
+    shutil.copytree(made[0], out)
+    refused = run_tool("tools/make_proposals.py", "--data", scenes, "--out", out, "--count", 7,
+                       check=False)
     assert refused.returncode == 1 and "count 100 there, 7 here" in refused.stdout
-    done = run_tool(*command, "--count", 7, "--split", "test", "--overwrite")
-    assert f"made {len(images)}" in done.stdout
-    lists = list((out / "boxes").glob("*.txt"))
-    assert len(lists) == len(images) and all(len(read_boxes(path)) == 7 for path in lists)
+    image = dataset.images("test")[0]
+    make_proposals(dataset, [image], [Boxes(7)], out, overwrite=True)
+    assert [path.stem for path in (out / "boxes").glob("*.txt")] == [image.id]
+    assert len(read_boxes(out / "boxes" / f"{image.id}.txt")) == 7
 
 
 def test_lists_of_unknown_origin_are_refused(scenes, tmp_path):
     write_boxes(tmp_path / "boxes" / "1.txt", [[0, 0, 3, 3]])
-    refused = run_tool("tools/make_proposals.py", "--data", scenes, "--out", tmp_path,
-                       "--kind", "boxes", check=False)
-    assert refused.returncode == 1 and "--published" in refused.stdout
+    with pytest.raises(ProposalError, match="1 files, .*--published"):
+        make_proposals(Dataset(scenes), [], [Boxes(100)], tmp_path)
 
 
 def test_published_files_are_taken_and_missing_ones_made_or_refused(scenes, made, tmp_path):
-    source, out = tmp_path / "published", tmp_path / "out"
+    source, out, dataset = tmp_path / "published", tmp_path / "out", Dataset(scenes)
     source.mkdir()
-    first, *others = Dataset(scenes).images("test")
+    first, second = dataset.images("test")[:2]
     write_boxes(source / f"{first.id}.txt", [[5, 6, 30, 40], [-4, 0, 9, 9], [9000, 0, 9001, 1]])
     masks = np.zeros((first.height, first.width, 3), bool)
     masks[2:9, 3:20, 0] = masks[:, :7, 2] = True  # the second one is empty
     scipy.io.savemat(source / f"{first.id}.mat", {"mask": masks})
-    command = ["tools/make_proposals.py", "--data", scenes, "--out", out, "--split", "test",
-               "--published", source, "--workers", 1]
-    refused = run_tool(*command, "--require-published", check=False)
-    assert refused.returncode == 1 and f"{others[0].id}.txt does not exist" in refused.stdout
+    kinds = [Boxes(100), Segments(100)]
+    with pytest.raises(ValueError, match=f"{second.id}.txt does not exist.*--require-published"):
+        make_proposals(dataset, [second], kinds, tmp_path / "no", source, require_published=True)
 
-    done = run_tool(*command).stdout
+    done = make_proposals(dataset, [first, second], kinds, out, source)
     assert read_boxes(out / "boxes" / f"{first.id}.txt").tolist() == [[5, 6, 30, 40], [0, 0, 9, 9]]
     segments = list(load_masks(out / "segments" / f"{first.id}.npz").values())
     assert np.array_equal(segments, [masks[..., 0], masks[..., 2]])
-    for image in others:
-        name = f"{image.id}.txt"
-        assert (out / "boxes" / name).read_bytes() == (made[0] / "boxes" / name).read_bytes()
-    assert "cut 1" in done and "outside 1" in done and "empty 1" in done
+    assert +done.tallies["boxes"] == {"published": 1, "made": 1, "cut": 1, "outside": 1}
+    assert +done.tallies["segments"] == {"published": 1, "made": 1, "empty": 1}
+    for kind in kinds:
+        name = f"{second.id}{kind.ending}"
+        assert (out / kind.name / name).read_bytes() == (made[0] / kind.name / name).read_bytes()
     settings = json.loads((out / "boxes" / "settings.json").read_text())
     assert settings["published"] == "published" and settings["count"] == 100
 
 
+def test_without_a_published_proposal_the_whole_image_is_one(scenes, tmp_path):
+    dataset = Dataset(scenes)
+    image = dataset.images("test")[0]
+    (tmp_path / f"{image.id}.txt").write_text("")
+    empty = np.zeros((image.height, image.width, 2))
+    scipy.io.savemat(tmp_path / f"{image.id}.mat", {"mask": empty})
+    done = make_proposals(dataset, [image], [Boxes(100), Segments(100)], tmp_path / "out", tmp_path)
+    boxes = read_boxes(tmp_path / "out" / "boxes" / f"{image.id}.txt")
+    assert boxes.tolist() == [[0, 0, image.width - 1, image.height - 1]]
+    (segment,) = load_masks(tmp_path / "out" / "segments" / f"{image.id}.npz").values()
+    assert segment.all()
+    assert [tally["whole image"] for tally in done.tallies.values()] == [1, 1]
+
+
 def test_an_unreadable_image_is_skipped_and_told(scenes, tmp_path):
-    data = tmp_path / "data"
-    shutil.copytree(scenes, data)
-    index = json.loads((data / "index.json").read_text())
-    images = tmp_path / "images"
-    shutil.copytree(Dataset(scenes).image_dir, images)
-    index["image_dir"] = str(images)
-    (data / "index.json").write_text(json.dumps(index))
-    broken, *others = Dataset(data).images("test")
-    broken.path.write_bytes(b"no picture")
-    done = run_tool("tools/make_proposals.py", "--data", data, "--split", "test",
-                    "--kind", "boxes", "--workers", 2)
-    assert f"{broken.path.name}: not a picture" in done.stdout
-    assert "skipped: 1 unreadable images" in done.stdout
-    names = {path.stem for path in (data / "proposals" / "boxes").glob("*.txt")}
-    assert names == {image.id for image in others}
+    dataset = Dataset(scenes)
+    broken, other = dataset.images("test")[:2]
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no picture")
+    images = [broken._replace(path=path), other]
+    done = make_proposals(dataset, images, [Boxes(100)], tmp_path, workers=2)
+    assert list(done.unreadable) == [broken.id] and "broken.jpg" in done.unreadable[broken.id]
+    assert list(done.overlaps["boxes"]) == [other.id]
+    assert [path.stem for path in (tmp_path / "boxes").glob("*.txt")] == [other.id]
