@@ -28,8 +28,8 @@ say() { printf '\n== %s\n' "$*"; }
 
 image_size() { # image_size TARGET: unpacked, in bytes
     if is_buildah; then
-        "${engine[@]}" run --isolation chroot "$1" -- du --bytes --summarize --one-file-system / |
-            cut -f 1
+        "${engine[@]}" run --isolation chroot --user root "$1" -- \
+            du --bytes --summarize --one-file-system / | cut -f 1
     else
         "${engine[@]}" image inspect --format '{{.Size}}' "objseg-check:$1"
     fi
