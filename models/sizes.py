@@ -151,7 +151,7 @@ SLIM = Size(
     attention=128,
     # The slim trunk's features are hundreds large, VGG's units: SCRC's LSTM needs them that small.
     feature_scale=0.001,
-    segments=16,
+    segments=8,
     # A cell is 60 pixels of a photograph: most of what touches an object is not the object.
     label_rule="majority",
     freeze_convnet=True,
@@ -164,8 +164,9 @@ SLIM = Size(
         "per-word": Recipe(8, 300, 100, 0.0003, MINUTES, solver="Adam", **SLIM_TRUNK),
         "scrc": Recipe(50, 450, 150, 0.01, MINUTES, solver="Adam", decay=0, clip=10),
         "grounder": Recipe(40, 450, 150, 0.005, MINUTES, solver="Adam"),
+        # Nearly all the expressions of an image share its segments: pictures are the work.
         "mcg": Recipe(
-            16, 600, 200, 0.002, MINUTES, expressions_per_image=4, solver="Adam", **SLIM_TRUNK,
+            48, 240, 80, 0.003, MINUTES, expressions_per_image=6, solver="Adam", **SLIM_TRUNK,
         ),
     },
 )
