@@ -3,7 +3,7 @@
 import caffe
 from caffe import layers as L
 
-from models.data import inputs
+from models.data import inputs, one_phase
 from models.sizes import STRIDE
 from models.trunk import add_trunk
 
@@ -30,6 +30,4 @@ def crops_net(size):
     add_crop_trunk(net, size)
     net.fc7_features = L.Power(net.relu7, scale=size.feature_scale)
     net.fc8_features = L.Power(net.fc8, scale=size.feature_scale)
-    proto = net.to_proto()
-    proto.name = f"crops {size.name}"
-    return proto
+    return one_phase(f"crops {size.name}", net)

@@ -56,6 +56,13 @@ def two_phases(name, settings, add):
     return merged
 
 
+def one_phase(name, net):
+    """The net for use, a NetSpec, as a NetParameter."""
+    proto = net.to_proto()
+    proto.name = name
+    return proto
+
+
 def inputs(net, **shapes):
     """Add an Input layer for every ``name=[dims]``."""
     for name, shape in shapes.items():

@@ -7,11 +7,11 @@ equation 3, and its public reimplementations; the original code is not public.
 import caffe
 from caffe import layers as L
 
-from models.data import data_layer, inputs, two_phases
+from models.data import data_layer, inputs, one_phase, two_phases
 from models.language import add_last_state, embed, lstm
-from models.scrc import SPATIAL
 from models.sizes import PROPOSALS, WORDS
 from models.trunk import learnt
+from objseg.boxes import SPATIAL
 
 
 def linear(bottom, width):
@@ -68,6 +68,4 @@ def deploy_net(size, settings):
         region_index=[1], sample_index=[1],
     )
     add_attention(net, size, net.region_index)
-    proto = net.to_proto()
-    proto.name = f"grounder {size.name}"
-    return proto
+    return one_phase(f"grounder {size.name}", net)

@@ -4,11 +4,11 @@ import caffe
 from caffe import layers as L
 
 from models.crops import add_crop_trunk
-from models.data import data_layer, inputs, two_phases
+from models.data import data_layer, inputs, one_phase, two_phases
 from models.fusion import add_classifier
 from models.language import add_language
-from models.scrc import SPATIAL
 from models.sizes import WORDS
+from objseg.boxes import SPATIAL
 
 
 def add_match(net, size, freeze_convnet):
@@ -54,6 +54,4 @@ def deploy_net(size, settings):
         continuation=[WORDS, 1], region_index=[1], sample_index=[1],
     )
     add_match(net, size, settings.freeze_convnet)
-    proto = net.to_proto()
-    proto.name = f"mcg {size.name}"
-    return proto
+    return one_phase(f"mcg {size.name}", net)

@@ -4,7 +4,7 @@ import caffe
 from caffe import layers as L
 from caffe import params as P
 
-from models.data import image_layer, inputs, two_phases
+from models.data import image_layer, inputs, one_phase, two_phases
 from models.trunk import add_trunk, learnt
 from models.upsampling import add_upsampling
 
@@ -65,6 +65,4 @@ def deploy_net(size, settings):
     net.word_maps = as_images(scores, 1, size.cells, size.cells)
     net.chosen_maps = L.BatchReindex(net.word_maps, net.words)
     add_upsampling(net, net.chosen_maps, learnt=False)
-    proto = net.to_proto()
-    proto.name = f"{settings.model} {size.name}"
-    return proto
+    return one_phase(f"{settings.model} {size.name}", net)

@@ -7,13 +7,11 @@ one that sees the box's local and spatial features and one that sees the whole i
 import caffe
 from caffe import layers as L
 
-from models.data import data_layer, inputs, two_phases
+from models.data import data_layer, inputs, one_phase, two_phases
 from models.language import UNIFORM, embed, lstm
 from models.sizes import PROPOSALS, WORDS
 from models.trunk import learnt
-
-SPATIAL = 8
-"""Spatial features of a box, see :func:`objseg.boxes.spatial_features`."""
+from objseg.boxes import SPATIAL
 
 
 def inner_product(bottom, width, axis=1):
@@ -74,6 +72,4 @@ def deploy_net(size, settings):
         continuation=[WORDS, 1],
     )
     add_word_scores(net, size, PROPOSALS)
-    proto = net.to_proto()
-    proto.name = f"scrc {size.name}"
-    return proto
+    return one_phase(f"scrc {size.name}", net)

@@ -5,7 +5,7 @@ import json
 import caffe
 from caffe import layers as L
 
-from models.data import image_layer, inputs, two_phases
+from models.data import image_layer, inputs, one_phase, two_phases
 from models.fusion import add_fusion
 from models.language import add_language, lstm
 from models.sizes import WORDS
@@ -54,9 +54,7 @@ def deploy_net(size, settings):
         image_index=[1],
     )
     add_model(net, size, settings, net.image_index)
-    proto = net.to_proto()
-    proto.name = f"{settings.model} {size.name}"
-    return proto
+    return one_phase(f"{settings.model} {size.name}", net)
 
 
 def starting_net(size):

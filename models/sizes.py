@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from objseg.expressions import LENGTH
+from objseg.proposals import COUNT
 
 STRIDE = 32
 """Input pixels per cell of the feature map: five 2x2 poolings (paper section 3.1)."""
@@ -12,7 +13,7 @@ WORDS = LENGTH
 """Steps T of the LSTM; longer expressions are cut (the authors' code)."""
 
 
-PROPOSALS = 100
+PROPOSALS = COUNT
 """Candidate boxes or segments of an image (paper section 4.1)."""
 
 

@@ -5,8 +5,9 @@ from itertools import groupby
 
 import numpy as np
 
-from objseg.boxes import box_iou, spatial_features
-from objseg.feature_batches import FeatureBatchMaker, FeatureSettings, check_counts
+from objseg.batches import check_counts
+from objseg.boxes import SPATIAL, box_iou, with_position
+from objseg.feature_batches import FeatureBatchMaker, FeatureSettings
 
 LEAST_IOU = 0.5
 """A sample is learnt from if a candidate box has at least this IoU with its region's box."""
@@ -21,11 +22,6 @@ class AttentionSettings(FeatureSettings):
     def __post_init__(self):
         super().__post_init__()
         check_counts(self, "proposals")
-
-
-def attention_features(fc7, boxes, width, height):
-    """What GroundeR sees of ``boxes`` (B, 4) in an image: float32 (B, D_fc7 + 8)."""
-    return np.hstack([fc7, spatial_features(boxes, width, height)])
 
 
 class AttentionBatchMaker(FeatureBatchMaker):
@@ -44,7 +40,7 @@ class AttentionBatchMaker(FeatureBatchMaker):
         N, rows = self.settings.batch, self.settings.batch * self.settings.proposals
         text = (self.settings.words, N)
         return {
-            "features": (rows, self.features.fc7 + 8), "tokens": text, "continuation": text,
+            "features": (rows, self.features.fc7 + SPATIAL), "tokens": text, "continuation": text,
             "sample_index": (rows,), "label": (N,),
         }
 
@@ -80,5 +76,5 @@ class AttentionBatchMaker(FeatureBatchMaker):
 
     def _features(self, image):
         boxes, fc7 = self.features.read(image.id, "boxes", "fc7")
-        features = attention_features(fc7, boxes, image.width, image.height)
+        features = with_position(fc7, boxes, image.width, image.height)
         return features[np.resize(np.arange(len(boxes)), self.settings.proposals)]

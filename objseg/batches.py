@@ -10,8 +10,40 @@ from objseg.geometry import coarse_label, resize_and_pad, resize_and_pad_mask
 from objseg.images import ImageError
 
 
+def check_counts(settings, *names):
+    """Raise ValueError unless the fields ``names`` are whole numbers of at least 1."""
+    for name in names:
+        value = getattr(settings, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}, expected a whole number of at least 1")
+
+
+def check_seed(settings):
+    """Raise ValueError unless the field ``seed`` is one that numpy and Caffe take."""
+    seed = settings.seed
+    if not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed is {seed!r}, expected a whole number from 0 to 2147483647")
+
+
+class SharedImages:
+    """What settings with a ``batch`` and ``expressions_per_image`` have in common."""
+
+    def check_sharing(self):
+        """Raise ValueError unless the batch divides into images."""
+        if self.batch % self.expressions_per_image:
+            raise ValueError(
+                f"a batch of {self.batch} expressions does not divide into images with "
+                f"{self.expressions_per_image} expressions each"
+            )
+
+    @property
+    def images(self):
+        """Images I in a batch."""
+        return self.batch // self.expressions_per_image
+
+
 @dataclass(frozen=True)
-class BatchSettings:
+class BatchSettings(SharedImages):
     """What a batch holds; the keys of the data layer's ``param_str``.
 
     ``data``: prepared data set; ``split``: train, val, trainval or test; ``batch``: expressions N
@@ -39,29 +71,16 @@ class BatchSettings:
     workers: int = 1
 
     def __post_init__(self):
-        for key in ("batch", "input", "words", "vocabulary", "label", "expressions_per_image",
-                    "workers"):
-            value = getattr(self, key)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{key} is {value!r}, expected a whole number of at least 1")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed is {self.seed!r}, expected a whole number from 0 to 2147483647")
-        if self.batch % self.expressions_per_image:
-            raise ValueError(
-                f"a batch of {self.batch} expressions does not divide into images with "
-                f"{self.expressions_per_image} expressions each"
-            )
+        check_counts(self, "batch", "input", "words", "vocabulary", "label",
+                     "expressions_per_image", "workers")
+        check_seed(self)
+        self.check_sharing()
         if self.input % self.label:
             raise ValueError(
                 f"a label of side {self.label} does not divide an input of side {self.input}"
             )
         if self.label_rule not in ("any", "majority"):
             raise ValueError(f"label_rule is {self.label_rule!r}, expected 'any' or 'majority'")
-
-    @property
-    def images(self):
-        """Images I in a batch."""
-        return self.batch // self.expressions_per_image
 
 
 class Order:

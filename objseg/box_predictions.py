@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -68,7 +67,7 @@ def read_predictions(path, dataset, method=None):
         raise PredictionError(f"{path}: holds no prediction")
     regions = {
         image.id: {region.id for region in image.regions}
-        for split in ("trainval", "test") for image in dataset.images(split)
+        for image in dataset.all_images()
     }
     return [
         _prediction(row, regions, f"{path}, line {line}", dataset) for line, row in numbered
@@ -135,8 +134,8 @@ def score(dataset, predictions, progress, workers=1, iterations=5, masks=None):
     scorer = ImageScorer(dataset, list(groups.values()), iterations, masks)
     scores = Scores()
     workers = max(1, min(workers, len(groups)))
-    with contextlib.closing(Prefetcher(scorer, workers)) as results:
-        for group, result in zip(groups.values(), itertools.islice(results, len(groups))):
+    with contextlib.closing(Prefetcher(scorer, workers, count=len(groups))) as results:
+        for group, result in zip(groups.values(), results):
             if isinstance(result, str):
                 scores.unreadable[group[0].image] = result
                 progress.write(f"skipped: {result}")
@@ -155,15 +154,10 @@ class ImageScorer:
     def __init__(self, dataset, groups, iterations, folder):
         self.dataset, self.groups = dataset, groups
         self.iterations, self.folder = iterations, folder
-        self.paths = {
-            image.id: image.path
-            for split in ("trainval", "test") for image in dataset.images(split)
-        }
+        self.paths = {image.id: image.path for image in dataset.all_images()}
 
     def __call__(self, number):
         """Return areas of the rectangles, of the GrabCut masks, and a Counter; or a message."""
-        if number >= len(self.groups):  # the stream has no end, the images have
-            return None
         group = self.groups[number]
         name = group[0].image
         try:

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+SPATIAL = 8
+"""Columns of :func:`spatial_features`."""
+
 
 def clip(boxes, width, height):
     """Cut ``boxes`` (B, 4) to an image of ``width`` x ``height`` pixels; int64 (K, 4).
@@ -55,6 +58,11 @@ def spatial_features(boxes, width, height):
     corners = 2 * np.asarray(boxes).reshape(-1, 4) / (width, height, width, height) - 1
     low, high = corners[:, :2], corners[:, 2:]
     return np.hstack([low, high, (low + high) / 2, high - low]).astype(np.float32)
+
+
+def with_position(features, boxes, width, height):
+    """Features (B, D) of ``boxes`` (B, 4) with where they lie in the image: float32 (B, D + 8)."""
+    return np.hstack([features, spatial_features(boxes, width, height)])
 
 
 def box_mask(box, height, width):

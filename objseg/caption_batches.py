@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from objseg.boxes import spatial_features
+from objseg.boxes import SPATIAL, with_position
 from objseg.expressions import EOS, GO, PAD
 from objseg.feature_batches import FeatureBatchMaker
-
-SPATIAL = 8
-"""Width of :func:`objseg.boxes.spatial_features`."""
 
 NO_TARGET = -1
 """Marks a step without a word to predict; the loss ignores it."""
@@ -33,11 +30,6 @@ def encode_captions(vocabulary, expressions, length):
     continuation = np.ones(shape, np.float32)
     continuation[0] = 0
     return {"tokens": tokens, "continuation": continuation, "target": target}
-
-
-def local_features(fc8, boxes, width, height):
-    """What SCRC sees of ``boxes`` (B, 4) in an image: float32 (B, D_fc8 + 8)."""
-    return np.hstack([fc8, spatial_features(boxes, width, height)])
 
 
 class CaptionBatchMaker(FeatureBatchMaker):
@@ -70,4 +62,5 @@ class CaptionBatchMaker(FeatureBatchMaker):
         image, region = sample.image, sample.region
         ids, fc8, context = self.features.read(image.id, "regions", "region_fc8", "context")
         row = ids.tolist().index(region.id.encode())
-        return local_features(fc8[row:row + 1], [region.box], image.width, image.height), context
+        local = with_position(fc8[row:row + 1], [region.box], image.width, image.height)
+        return local, context

@@ -138,6 +138,10 @@ class Dataset:
             raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
         return [image for part in SPLITS[split] for image in self._images[part]]
 
+    def all_images(self):
+        """List the Images of every split, in the order train, val, test."""
+        return self.images("trainval") + self.images("test")
+
     def samples(self, split):
         """List the Samples of ``split`` in the order of images, their regions, their expressions.
 

@@ -2,17 +2,9 @@
 
 from dataclasses import dataclass
 
-from objseg.batches import Order, check_vocabulary, no_samples
+from objseg.batches import Order, check_counts, check_seed, check_vocabulary, no_samples
 from objseg.dataset import Dataset
 from objseg.region_features import FeatureReader
-
-
-def check_counts(settings, *names):
-    """Raise ValueError unless the fields ``names`` are whole numbers of at least 1."""
-    for name in names:
-        value = getattr(settings, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}, expected a whole number of at least 1")
 
 
 @dataclass(frozen=True)
@@ -35,8 +27,7 @@ class FeatureSettings:
 
     def __post_init__(self):
         check_counts(self, "batch", "words", "vocabulary", "workers")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed is {self.seed!r}, expected a whole number from 0 to 2147483647")
+        check_seed(self)
 
 
 class FeatureBatchMaker:

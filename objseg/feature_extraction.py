@@ -1,7 +1,6 @@
 """Making the features of a data set's boxes: in parallel, and only what is missing or outdated."""
 
 import contextlib
-import itertools
 import json
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -56,8 +55,7 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
         )
     trunk = {"weights": sha256(weights), "deploy": sha256(deploy)}
     jobs = {
-        image.id: _job(image, boxes, trunk)
-        for split in ("trainval", "test") for image in dataset.images(split) if image.regions
+        image.id: _job(image, boxes, trunk) for image in dataset.all_images() if image.regions
     }
     keys = {
         name: job.key for name, job in jobs.items()
@@ -67,8 +65,10 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
     todo = [job for job in asked if job.image.id not in keys]
     extractor = Extractor(dataset, todo, boxes, deploy, weights, out, gpu)
     unreadable = {}
-    with Progress(len(asked), "features", "image", initial=len(asked) - len(todo)) as progress:
-        for job, problem in zip(todo, _results(extractor, workers)):
+    kept = len(asked) - len(todo)
+    with Progress(len(asked), "features", "image", initial=kept) as progress, \
+            contextlib.closing(Prefetcher(extractor, workers, count=len(todo))) as results:
+        for job, problem in zip(todo, results):
             if problem:
                 unreadable[job.image.id] = problem
                 progress.write(f"skipped: {problem}")
@@ -84,7 +84,7 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
     }))
     return {
         "made": len(todo) - len(unreadable),
-        "kept": len(asked) - len(todo),
+        "kept": kept,
         "whole_image": sum(_is_whole_image(job) for job in asked),
         "unreadable": unreadable,
     }
@@ -108,13 +108,6 @@ def _widths(path):
         return [file[name].shape[1] for name in ("fc7", "fc8")]
 
 
-def _results(extractor, workers):
-    """Yield what the Extractor returns for each of its jobs, in their order."""
-    if extractor.jobs:
-        with contextlib.closing(Prefetcher(extractor, workers)) as stream:
-            yield from itertools.islice(stream, len(extractor.jobs))
-
-
 class Extractor:
     """Makes the features of job number n; a background process loads the net when it needs it."""
 
@@ -125,8 +118,6 @@ class Extractor:
 
     def __call__(self, number):
         """Write the file of job ``number``; returns None, or why the image cannot be read."""
-        if number >= len(self.jobs):  # the stream has no end, the jobs have
-            return None
         image, boxes, key = self.jobs[number]
         try:
             pixels, _ = self.dataset.pixels_and_masks(image.id, image.path)

@@ -17,7 +17,7 @@ class WorkerError(ValueError):
 
 
 class Prefetcher:
-    """Iterate over ``make(first), make(first + 1), ...`` without end.
+    """Iterate over ``make(first), make(first + 1), ...``, ``count`` items or without end.
 
     Item i is made by worker i modulo ``workers``, so the stream does not depend on their number.
     Each worker holds a finished item until it is taken, and then makes the next: the queue is
@@ -25,10 +25,11 @@ class Prefetcher:
     The processes end with :meth:`close`, and also when the parent dies in any way.
     """
 
-    def __init__(self, make, workers, first=0):
+    def __init__(self, make, workers, first=0, count=None):
         if workers < 1:
             raise ValueError(f"{workers} data workers: expected at least 1")
         self.next_item = first
+        self.end = None if count is None else first + count
         # fork: the data set is shared as it is, and the embedded interpreter of the caffe command
         # has no executable that a spawned worker could be started with.
         context = multiprocessing.get_context("fork")
@@ -37,7 +38,8 @@ class Prefetcher:
             start = first + (index - first) % workers
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(
-                target=_work, args=(make, sender, start, workers, os.getpid()), daemon=True
+                target=_work, daemon=True,
+                args=(make, sender, start, workers, self.end, os.getpid()),
             )
             process.start()
             sender.close()  # only the worker may hold this end, so that its death is seen at once
@@ -49,6 +51,8 @@ class Prefetcher:
         return self
 
     def __next__(self):
+        if self.next_item == self.end:
+            raise StopIteration
         index = self.next_item % len(self.workers)
         process, receiver = self.workers[index]
         try:
@@ -75,7 +79,7 @@ class Prefetcher:
         atexit.unregister(self.close)
 
 
-def _work(make, sender, item, stride, parent):
+def _work(make, sender, item, stride, end, parent):
     # Ctrl-C, and SIGTERM from timeout or a batch system, reach the whole process group. It is for
     # the parent to decide what happens then, and it may need more items first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -85,7 +89,7 @@ def _work(make, sender, item, stride, parent):
     if os.getppid() != parent:
         return
     cv2.setNumThreads(0)
-    while True:
+    while end is None or item < end:
         try:
             message = (None, make(item))
         except (ValueError, OSError) as error:  # a message for the user

@@ -1,7 +1,6 @@
 """From ReferIt as it lies on disk to the prepared data set that ``objseg.dataset`` reads."""
 
 import contextlib
-import itertools
 import json
 import os
 from collections import Counter
@@ -144,16 +143,14 @@ def _prepare_images(tasks, workers):
         return
 
     def make(number):
-        if number >= len(tasks):  # a prefetcher's stream has no end, this one's tasks have
-            return None
         try:
             return prepare_image(*tasks[number])
         except OSError as error:  # such as a full disk: for the user, without a traceback
             return error
 
-    with contextlib.closing(Prefetcher(make, workers)) as stream:
+    with contextlib.closing(Prefetcher(make, workers, count=len(tasks))) as stream:
         try:
-            for record in itertools.islice(stream, len(tasks)):
+            for record in stream:
                 if isinstance(record, OSError):
                     raise record
                 yield record

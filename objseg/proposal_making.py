@@ -1,7 +1,6 @@
 """Making the candidate regions of a data set, a file an image, and how many regions they find."""
 
 import contextlib
-import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -120,8 +119,8 @@ def make_proposals(
     made = Made({kind.name: {} for kind in kinds}, {kind.name: Counter() for kind in kinds})
     workers = max(1, min(workers, len(images)))
     with Progress(len(images), "proposals", "image") as progress, \
-            contextlib.closing(Prefetcher(maker, workers)) as results:
-        for image, (problem, found) in zip(images, itertools.islice(results, len(images))):
+            contextlib.closing(Prefetcher(maker, workers, count=len(images))) as results:
+        for image, (problem, found) in zip(images, results):
             if problem:
                 made.unreadable[image.id] = problem
                 progress.write(f"skipped: {problem}")
@@ -146,8 +145,6 @@ class Maker:
 
     def __call__(self, number):
         """Return (why the image cannot be read, {}) or (None, {kind: (overlaps, tally)})."""
-        if number >= len(self.images):  # the stream has no end, the images have
-            return None
         image = self.images[number]
         try:
             pixels, masks = self.dataset.pixels_and_masks(image.id, image.path)

@@ -5,13 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from objseg.batches import BatchMaker
+from objseg.batches import BatchMaker, SharedImages, check_counts, check_seed
+from objseg.boxes import SPATIAL
 from objseg.metrics import areas, iou, passes
-from objseg.segments import SPATIAL, read_segments, segment_inputs, segments_file
+from objseg.segments import read_segments, segment_inputs, segments_file
 
 
 @dataclass(frozen=True)
-class SegmentBatchSettings:
+class SegmentBatchSettings(SharedImages):
     """What a batch holds; the keys of the data layer's ``param_str``.
 
     ``data``: prepared data set; ``split``: train, val, trainval or test; ``proposals``: folder
@@ -38,29 +39,15 @@ class SegmentBatchSettings:
     frequent_words: ClassVar = 0
 
     def __post_init__(self):
-        for key in ("batch", "segments", "crop", "words", "vocabulary", "expressions_per_image",
-                    "workers"):
-            value = getattr(self, key)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{key} is {value!r}, expected a whole number of at least 1")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed is {self.seed!r}, expected a whole number from 0 to 2147483647")
-        if self.batch % self.expressions_per_image:
-            raise ValueError(
-                f"a batch of {self.batch} expressions does not divide into images with "
-                f"{self.expressions_per_image} expressions each"
-            )
+        check_counts(self, "batch", "segments", "crop", "words", "vocabulary",
+                     "expressions_per_image", "workers")
+        check_seed(self)
+        self.check_sharing()
         if self.segments < self.expressions_per_image:
             raise ValueError(
                 f"{self.segments} segments of an image cannot hold a match for each of its "
                 f"{self.expressions_per_image} expressions"
             )
-
-    @property
-    def images(self):
-        """Images I in a batch."""
-        return self.batch // self.expressions_per_image
-
 
 class SegmentBatchMaker(BatchMaker):
     """Makes batch number ``b`` of the endless stream: ``maker(b)`` returns a dict of arrays.

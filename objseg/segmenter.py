@@ -6,7 +6,7 @@ import numpy as np
 
 from objseg.devices import use_device
 from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
-from objseg.weights import load_net
+from objseg.weights import check_vocabulary, load_net
 
 EXPRESSIONS_AT_ONCE = 16
 """Expressions that share one pass through the head; bounds the memory, not the result."""
@@ -23,12 +23,7 @@ class Segmenter:
     def __init__(self, deploy, weights, vocabulary, gpu=None):
         use_device(gpu)
         self.net = load_net(deploy, weights)
-        rows = self.net.params["embedding"][0].shape[0]
-        if len(vocabulary) > rows:
-            raise ValueError(
-                f"a vocabulary of {len(vocabulary)} words for an embedding of {rows} rows: "
-                f"the vocabulary and {deploy} do not belong together"
-            )
+        check_vocabulary(self.net, vocabulary, deploy)
         self.vocabulary = vocabulary
         self.input_size = self.net.blobs["image"].shape[2]
         self.words = self.net.blobs["tokens"].shape[0]

@@ -8,9 +8,6 @@ from objseg.boxes import spatial_features
 from objseg.crops import masked_crop
 from objseg.masks import MaskError, bounding_box, load_masks
 
-SPATIAL = 8
-"""Spatial features of a segment's box, see :func:`objseg.boxes.spatial_features`."""
-
 
 def segments_file(folder, image_id):
     """Return the path of an image's segments, a file of :func:`objseg.masks.save_masks`."""

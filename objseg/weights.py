@@ -98,6 +98,20 @@ def load_net(deploy, weights, fixed=()):
     return net
 
 
+def check_vocabulary(net, vocabulary, deploy, source=None):
+    """Raise ValueError when ``vocabulary`` has more words than the ``net``'s embedding has rows.
+
+    ``deploy`` is the net's file and ``source`` the vocabulary's, where it is known.
+    """
+    rows = net.params["embedding"][0].shape[0]
+    if len(vocabulary) > rows:
+        of = f"{source}:" if source else "a vocabulary of"
+        raise ValueError(
+            f"{of} {len(vocabulary)} words for an embedding of {rows} rows: the vocabulary and "
+            f"{deploy} do not belong together"
+        )
+
+
 def set_forget_bias(lstm_bias, value=1.0):
     """Set the forget gate's part of Caffe's LSTM bias (4 D,) in place; the gates are i, f, o, g.
 

@@ -2,6 +2,12 @@
 
 import caffe
 import numpy as np
+import pytest
+
+from objseg.boxes import box_mask
+from objseg.images import read_image
+from objseg.methods import Configuration
+from objseg.region_features import FeatureReader
 
 TRUNK = """
 name: "tiny trunk"
@@ -74,3 +80,31 @@ def lstm(inputs, blobs, static=None):
         state = sigmoid(o) * np.tanh(cell)
         states.append(state)
     return states
+
+
+def check_best_box(method, open_bbox, scorer, dataset, folder, work):
+    """A method's masks are the rectangles of the boxes that ``scorer`` scores best.
+
+    ``folder`` holds the features of the dataset's images, ``work`` the scorer's net.prototxt.
+    """
+    scorer.net.save(str(work / "trained.caffemodel"))
+    scorer.vocabulary.save(work / "words.txt")
+    configuration = Configuration(
+        method, work / "net.prototxt", work / "trained.caffemodel", work / "words.txt",
+        features=folder,
+    )
+    masks_of, chosen = open_bbox(configuration), set()
+    for image in dataset.images("train"):
+        regions = FeatureReader(folder)(image.id)
+        scores = scorer(regions, ["red car", "tree left"])
+        masks = list(masks_of(read_image(image.path), ["red car", "tree left"], image.id))
+        for mask, best in zip(masks, scores.argmax(axis=1)):
+            chosen.add(best)
+            expected = box_mask(regions.boxes[best], image.height, image.width)
+            np.testing.assert_array_equal(mask, expected)
+    assert len(chosen) > 1
+
+    with open(work / "words.txt", "a") as stream:
+        stream.write("more\n")
+    with pytest.raises(ValueError, match="words.txt: 9 words for an embedding of 8 rows"):
+        open_bbox(configuration)

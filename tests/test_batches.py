@@ -197,6 +197,14 @@ def test_bad_settings_are_named(scenes, changes, message):
         BatchMaker(settings(scenes, **changes))
 
 
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_a_stream_of_so_many_items_ends(workers, count):
+    stream = Prefetcher(lambda item: item * item, workers, first=3, count=count)
+    assert list(stream) == [item * item for item in range(3, 3 + count)]
+    stream.close()
+
+
 # ---- processes ----
 
 def test_a_failing_worker_reports_its_traceback():

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import caffe
 import numpy as np
 import pytest
-from regions import FC7, FC8, lstm, propose, randomize, write_trunk
+from regions import FC7, FC8, check_best_box, lstm, propose, randomize, write_trunk
 from scipy.special import log_softmax
 
 from models import grounder
@@ -18,8 +18,6 @@ from objseg.boxes import box_mask, spatial_features
 from objseg.dataset import Dataset
 from objseg.expressions import LENGTH, SPECIALS, Vocabulary
 from objseg.feature_extraction import extract
-from objseg.images import read_image
-from objseg.methods import Configuration
 from objseg.region_features import FeatureReader, FeaturesError, RegionFeatures
 
 RANDOM = np.random.RandomState(0)
@@ -185,24 +183,5 @@ def test_the_method_returns_the_rectangle_of_the_best_box(features, tmp_path):
     randomize(net)
     net.params["features_normalized"][1].data[...] = 1
     net.params["features_normalized"][2].data[...] = 1
-    net.save(str(tmp_path / "grounder.caffemodel"))
-    WORDS.save(tmp_path / "words.txt")
-    configuration = Configuration(
-        "grounder-bbox", tmp_path / "net.prototxt", tmp_path / "grounder.caffemodel",
-        tmp_path / "words.txt", features=folder,
-    )
-    masks_of, chosen = open_bbox(configuration), set()
-    for image in dataset.images("train"):
-        regions = FeatureReader(folder)(image.id)
-        scores = AttentionScorer(net, WORDS)(regions, ["red car", "tree left"])
-        masks = list(masks_of(read_image(image.path), ["red car", "tree left"], image.id))
-        for mask, best in zip(masks, scores.argmax(axis=1)):
-            chosen.add(best)
-            expected = box_mask(regions.boxes[best], image.height, image.width)
-            np.testing.assert_array_equal(mask, expected)
-    assert len(chosen) > 1
-
-    with open(tmp_path / "words.txt", "a") as stream:
-        stream.write("more\n")
-    with pytest.raises(ValueError, match="words.txt: 9 words for an embedding of 8 rows"):
-        open_bbox(configuration)
+    scorer = AttentionScorer(net, WORDS)
+    check_best_box("grounder-bbox", open_bbox, scorer, dataset, folder, tmp_path)

@@ -8,21 +8,20 @@ from types import SimpleNamespace
 import caffe
 import numpy as np
 import pytest
-from regions import FC7, FC8, lstm, propose, randomize, write_trunk
+from regions import FC7, FC8, check_best_box, lstm, propose, randomize, write_trunk
 from scipy.special import log_softmax
 
 from models import scrc
 from models.sizes import SLIM
 from objseg.baselines.scrc import CaptionScorer, log_probabilities, open_bbox, pack
-from objseg.boxes import box_mask, spatial_features
+from objseg.boxes import spatial_features
 from objseg.caption_batches import CaptionBatchMaker, encode_captions
 from objseg.dataset import Dataset
 from objseg.expressions import LENGTH, SPECIALS, Vocabulary
 from objseg.feature_batches import FeatureSettings
 from objseg.feature_extraction import extract
 from objseg.images import read_image
-from objseg.methods import Configuration
-from objseg.region_features import CropTrunk, FeatureReader, FeaturesError, RegionFeatures
+from objseg.region_features import CropTrunk, FeaturesError, RegionFeatures
 
 RANDOM = np.random.RandomState(0)
 WORDS = Vocabulary([*SPECIALS, "red", "car", "left", "tree"])
@@ -218,25 +217,4 @@ def test_the_method_returns_the_rectangle_of_the_best_box(features, tmp_path):
     dataset, folder, _ = features
     net = load(scrc.deploy_net(SIZE, None), tmp_path)
     randomize(net, scale=2)
-    net.save(str(tmp_path / "scrc.caffemodel"))
-    WORDS.save(tmp_path / "words.txt")
-    configuration = Configuration(
-        "scrc-bbox", tmp_path / "net.prototxt", tmp_path / "scrc.caffemodel",
-        tmp_path / "words.txt", features=folder,
-    )
-    masks_of, chosen = open_bbox(configuration), set()
-    for image in dataset.images("train"):
-        regions = FeatureReader(folder)(image.id)
-        scores = CaptionScorer(net, WORDS)(regions, ["red car", "tree left"])
-        masks = list(masks_of(read_image(image.path), ["red car", "tree left"], image.id))
-        for mask, best in zip(masks, scores.argmax(axis=1)):
-            chosen.add(best)
-            expected = box_mask(regions.boxes[best], image.height, image.width)
-            np.testing.assert_array_equal(mask, expected)
-    assert len(chosen) > 1
-
-    WORDS.save(tmp_path / "words.txt")
-    with open(tmp_path / "words.txt", "a") as stream:
-        stream.write("more\n")
-    with pytest.raises(ValueError, match="words.txt: 9 words for an embedding of 8 rows"):
-        open_bbox(configuration)
+    check_best_box("scrc-bbox", open_bbox, CaptionScorer(net, WORDS), dataset, folder, tmp_path)

@@ -24,6 +24,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from switches import add_device, choose_workers
+
 from models.registry import MODELS
 from models.sizes import SIZES
 from objseg import report
@@ -57,9 +59,7 @@ def parse():
                         "core, at most 4; 1 on a GPU)")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default out/eval_DATA_SPLIT in the repository")
-    device = parser.add_mutually_exclusive_group()
-    device.add_argument("--gpu", type=int, metavar="N", help="compute on GPU number N")
-    device.add_argument("--cpu", action="store_true", help="compute on the CPU (the default)")
+    add_device(parser)
     parser.add_argument("--compat-authors", action="store_true",
                         help="map masks to the image as the authors' TensorFlow code does")
     options = parser.parse_args()
@@ -67,8 +67,7 @@ def parse():
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name} is {value}, must be at least 1")
-    if options.workers is None:
-        options.workers = min(4, os.cpu_count() or 1) if options.gpu is None else 1
+    choose_workers(options)
     return options
 
 

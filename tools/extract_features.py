@@ -18,6 +18,8 @@ environment.enter()
 import argparse
 from pathlib import Path
 
+from switches import add_device, choose_workers
+
 from models.sizes import SIZES
 from objseg.dataset import SPLITS, Dataset
 from objseg.feature_extraction import extract
@@ -42,14 +44,11 @@ def parse():
     parser.add_argument("--out", type=Path, metavar="DIR", help="default DATA/features/SIZE")
     parser.add_argument("--workers", type=int, metavar="N",
                         help="processes (default: a process a core, at most 4; 1 on a GPU)")
-    device = parser.add_mutually_exclusive_group()
-    device.add_argument("--gpu", type=int, metavar="N", help="compute on GPU number N")
-    device.add_argument("--cpu", action="store_true", help="compute on the CPU (the default)")
+    add_device(parser)
     options = parser.parse_args()
-    if options.workers is None:
-        options.workers = min(4, os.cpu_count() or 1) if options.gpu is None else 1
-    elif options.workers < 1:
+    if options.workers is not None and options.workers < 1:
         parser.error(f"--workers is {options.workers}, must be at least 1")
+    choose_workers(options)
     return options
 
 
@@ -66,8 +65,8 @@ def main():
     ):
         if not path.is_file():
             raise ValueError(f"{path} does not exist; make it with: python {remedy}")
-    splits = ("trainval", "test") if options.split == "all" else (options.split,)
-    images = [image for split in splits for image in dataset.images(split) if image.regions]
+    asked = dataset.all_images() if options.split == "all" else dataset.images(options.split)
+    images = [image for image in asked if image.regions]
     out = options.out or dataset.directory / "features" / size.name
     counts = extract(
         dataset, images, options.proposals or dataset.directory / "proposals", deploy, weights,

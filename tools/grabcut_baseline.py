@@ -18,19 +18,13 @@ import json
 import os
 from pathlib import Path
 
+from switches import positive
+
 from objseg.box_predictions import NOTHING, read_predictions, score
 from objseg.dataset import Dataset
 from objseg.files import REPOSITORY, Progress, sha256, write_text
 from objseg.metrics import NAMES, summarize
 from objseg.report import COLUMNS
-
-
-def positive(text):
-    """Parse an integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
-    return number
 
 
 def parse():

@@ -16,20 +16,14 @@ import argparse
 import os
 from pathlib import Path
 
+from switches import positive
+
 from objseg.dataset import SPLITS, Dataset
 from objseg.files import REPOSITORY
 from objseg.proposal_making import Boxes, Segments, make_proposals, recall
 from objseg.proposals import COUNT
 
 THRESHOLDS = (0.5, 0.7)
-
-
-def positive(text):
-    """Parse an integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
-    return number
 
 
 def parse():

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from switches import add_device
 
 from models.sizes import SIZES
 from objseg.expressions import LENGTH, Vocabulary, tokenize
-from objseg.files import REPOSITORY, atomic_path
-from objseg.images import read_image
+from objseg.files import REPOSITORY
+from objseg.images import read_image, write_png
 from objseg.methods import configure
 from objseg.plots import overlay
 
@@ -45,9 +46,7 @@ def parse():
                         "METHOD_vocabulary.txt beside the weights, else the data set's)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="default out/segment in the repository")
-    device = parser.add_mutually_exclusive_group()
-    device.add_argument("--gpu", type=int, metavar="N", help="compute on GPU number N")
-    device.add_argument("--cpu", action="store_true", help="compute on the CPU (the default)")
+    add_device(parser)
     return parser.parse_args()
 
 
@@ -107,13 +106,6 @@ def statistics(mask, score):
         f"box    {box}",
         f"score  {score.min():+.2f} to {score.max():+.2f}, mean {score.mean():+.2f}{inside}",
     ]
-
-
-def write_png(path, image):
-    """Write an image atomically; light compression, which is several times faster."""
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-            raise OSError(f"{path}: could not be written")
 
 
 def main():

@@ -15,6 +15,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from switches import add_device
+
 from models.generate import generate
 from models.registry import MODELS
 from models.settings import add_switches, chosen_size, from_switches
@@ -35,9 +37,7 @@ def parse():
     parser.add_argument("--data", help="prepared data set (default: the size's)")
     parser.add_argument("--out", help="folder of snapshots, vocabulary, nets, log and curve "
                         "(default: where the size's solvers put snapshots)")
-    device = parser.add_mutually_exclusive_group()
-    device.add_argument("--gpu", type=int, metavar="N", help="train on GPU number N")
-    device.add_argument("--cpu", action="store_true", help="train on the CPU (the default)")
+    add_device(parser, "train")
     parser.add_argument("--weights", metavar="FILE",
                         help="where the model starts (default: what its recipe in models/sizes.py "
                         "says; for highres the newest lowres snapshot in --out); none for a "

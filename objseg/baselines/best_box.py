@@ -4,7 +4,7 @@ from objseg.boxes import box_mask
 from objseg.devices import use_device
 from objseg.expressions import Vocabulary
 from objseg.region_features import FeaturesError, region_source
-from objseg.weights import load_net
+from objseg.weights import check_vocabulary, load_net
 
 
 def rectangle(image, box):
@@ -21,12 +21,7 @@ def open_best_box(scorer, to_mask, configuration):
     use_device(configuration.gpu)
     net = load_net(configuration.deploy, configuration.weights)
     vocabulary = Vocabulary.load(configuration.vocabulary)
-    rows = net.params["embedding"][0].shape[0]
-    if len(vocabulary) > rows:
-        raise ValueError(
-            f"{configuration.vocabulary}: {len(vocabulary)} words for an embedding of {rows} rows; "
-            f"it does not belong to {configuration.weights or configuration.deploy}"
-        )
+    check_vocabulary(net, vocabulary, configuration.deploy, configuration.vocabulary)
     score, features_of = scorer(net, vocabulary), region_source(configuration)
 
     def masks(image, expressions, image_id=None):

@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from objseg.attention_batches import attention_features
 from objseg.baselines.best_box import check_width, open_best_box, rectangle
+from objseg.boxes import with_position
 from objseg.grabcut import grabcut
 
 
@@ -19,9 +19,7 @@ class AttentionScorer:
     def __call__(self, regions, expressions):
         """Scores (N, B), before the softmax, of RegionFeatures' B boxes for N expressions."""
         blobs, N, B = self.net.blobs, len(expressions), len(regions.boxes)
-        features = attention_features(
-            regions.fc7, regions.boxes, regions.width, regions.height
-        )
+        features = with_position(regions.fc7, regions.boxes, regions.width, regions.height)
         check_width(blobs["features"], features)
         given = {
             "features": features,

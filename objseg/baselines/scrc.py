@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 
 from objseg.baselines.best_box import check_width, open_best_box, rectangle
-from objseg.caption_batches import NO_TARGET, encode_captions, local_features
+from objseg.boxes import with_position
+from objseg.caption_batches import NO_TARGET, encode_captions
 from objseg.expressions import EOS, PAD
 from objseg.grabcut import grabcut
 
@@ -48,7 +49,7 @@ class CaptionScorer:
         continuation is 0, so a pass takes several of them one behind the other.
         """
         blobs, count = self.net.blobs, len(regions.boxes)
-        local = local_features(regions.fc8, regions.boxes, regions.width, regions.height)
+        local = with_position(regions.fc8, regions.boxes, regions.width, regions.height)
         check_width(blobs["local"], local)
         blobs["local"].data[...] = local[np.resize(np.arange(count), self.boxes)]
         blobs["context"].data[0] = regions.context

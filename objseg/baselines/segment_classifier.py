@@ -7,7 +7,7 @@ from objseg.expressions import Vocabulary
 from objseg.geometry import MEAN_BGR
 from objseg.segment_proposals import segment_proposals
 from objseg.segments import read_segments, segment_inputs
-from objseg.weights import load_net
+from objseg.weights import check_vocabulary, load_net
 
 SEGMENTS_AT_ONCE = 10
 """Segments that pass the trunk together; bounds the memory (0.6 GB at the paper's size), not the
@@ -23,12 +23,7 @@ class SegmentClassifier:
     def __init__(self, deploy, weights, vocabulary, gpu=None):
         use_device(gpu)
         self.net = load_net(deploy, weights)
-        rows = self.net.params["embedding"][0].shape[0]
-        if len(vocabulary) > rows:
-            raise ValueError(
-                f"a vocabulary of {len(vocabulary)} words for an embedding of {rows} rows: "
-                f"the vocabulary and {deploy} do not belong together"
-            )
+        check_vocabulary(self.net, vocabulary, deploy)
         self.vocabulary = vocabulary
         self.words = self.net.blobs["tokens"].shape[0]
         self.crop = self.net.blobs["image"].shape[2]
