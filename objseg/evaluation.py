@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import zipfile
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -25,10 +26,10 @@ from objseg.dataset import Dataset
 from objseg.files import Progress, atomic_path, sha256
 from objseg.images import ImageError, read_image
 from objseg.masks import bounding_box
-from objseg.methods import METHODS, Configuration, open_method
+from objseg.methods import METHODS, Configuration, open_methods
 from objseg.metrics import areas, iou
 
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 """Part of every journal's key; raise it when a change of the code changes what is measured."""
 
 
@@ -47,7 +48,8 @@ class Evaluation:
     ``intersections`` and ``unions`` are int64 (N,) in pixels, ``boxes`` int64 (N, 4) the bounding
     boxes of the masks (xmin, ymin, xmax, ymax in inclusive pixels; -1 for an empty mask),
     ``samples`` the N samples, ``skipped`` the number of samples whose image could not be read,
-    ``identity`` what the numbers depend on.
+    ``tally`` {what did not go as usual: number of samples}, ``identity`` what the numbers depend
+    on.
     """
 
     configuration: Configuration
@@ -57,6 +59,7 @@ class Evaluation:
     unions: np.ndarray
     boxes: np.ndarray
     skipped: int
+    tally: Counter
 
     @property
     def method(self):
@@ -69,52 +72,74 @@ class Evaluation:
         return iou(self.intersections, self.unions)
 
 
-def evaluate(dataset, split, configuration, folder, samples, unreadable, workers=1):
-    """Score ``samples`` (of ``dataset.samples(split)``, in that order) and return the Evaluation.
+def evaluate(dataset, split, configurations, folder, samples, unreadable, workers=1):
+    """Score ``samples`` (of ``dataset.samples(split)``, in that order): an Evaluation a method.
 
-    ``folder`` holds the journals. ``unreadable`` {image id: message} is filled with images that
-    cannot be read, each reported once; images already in it are skipped without trying.
+    ``configurations`` is one of :func:`objseg.methods.passes`. ``folder`` holds the journals.
+    ``unreadable`` {image id: message} is filled with images that cannot be read, each reported
+    once; images already in it are skipped without trying.
 
     Several ``workers`` are processes with a net each, on the same number of BLAS threads as this
     one, so that sums are rounded alike and the result is the same to the last pixel. Raises
     EvaluationError when no sample could be scored or a worker dies.
     """
-    identity = {
-        "version": JOURNAL_VERSION,
-        "split": split,
-        "index": sha256(dataset.directory / "index.json"),
-        **configuration.identity(),
-    }
+    index = sha256(dataset.directory / "index.json")
     images = [list(group) for _, group in groupby(samples, key=lambda sample: sample.image.id)]
-    name = configuration.method
-    with Journal(Path(folder) / f"{name}-{key_of(identity)}.jsonl", identity) as journal:
+    identities = [
+        {"version": JOURNAL_VERSION, "split": split, "index": index, **configuration.identity()}
+        for configuration in configurations
+    ]
+    names = [configuration.method for configuration in configurations]
+    title = names[0] if len(names) == 1 else METHODS[names[0]].model
+    with contextlib.ExitStack() as stack:
+        journals = [
+            stack.enter_context(
+                Journal(Path(folder) / f"{name}-{key_of(identity)}.jsonl", identity)
+            )
+            for name, identity in zip(names, identities)
+        ]
         todo = [
             image for image in images
             if image[0].image.id not in unreadable
-            and len(journal.found.get(image[0].image.id, ())) < len(image)
+            and not all(journal.holds(image) for journal in journals)
         ]
         left = sum(len(image) for image in todo)
-        with Progress(len(samples), name, "sample", initial=len(samples) - left) as progress:
-            scored = _score_all(dataset, configuration, todo, workers)
+        with Progress(len(samples), title, "sample", initial=len(samples) - left) as progress:
+            scored = _score_all(dataset, configurations, todo, workers)
             with contextlib.closing(scored):  # a break or an error here stops the workers too
-                for image_id, count, found, problem in scored:
+                for image_id, count, scores, problem in scored:
                     if problem is None:
-                        journal.append(image_id, found)
+                        for journal, score in zip(journals, scores):
+                            journal.append(image_id, *score)
                     else:
                         unreadable[image_id] = problem
                         progress.write(f"skipped: {problem}")
                     progress.advance(count)
-        done = [image for image in images if image[0].image.id not in unreadable]
-        found = [row for image in done for row in journal.found[image[0].image.id][: len(image)]]
-    if not found:
+    done = [image for image in images if image[0].image.id not in unreadable]
+    if not done:
         raise EvaluationError(
             f"no sample of the split {split} of {dataset.directory} could be scored: "
             f"{len(samples)} samples, {len(unreadable)} unreadable images"
         )
-    found = np.array(found, np.int64)
+    return [
+        _gather(configuration, identity, journal, done, len(samples))
+        for configuration, identity, journal in zip(configurations, identities, journals)
+    ]
+
+
+def _gather(configuration, identity, journal, images, asked):
+    """The Evaluation of ``images``, lists of samples, of ``asked`` samples; all are in the Journal.
+
+    The tally is that of whole images, also where only the first samples of the last were asked for.
+    """
+    samples = [sample for image in images for sample in image]
+    found = np.array(
+        [row for image in images for row in journal.found[image[0].image.id][: len(image)]],
+        np.int64,
+    )
+    tally = sum((journal.tallies[image[0].image.id] for image in images), Counter())
     return Evaluation(
-        configuration, identity, [sample for image in done for sample in image],
-        *found[:, :2].T, found[:, 2:], len(samples) - len(found),
+        configuration, identity, samples, *found[:, :2].T, found[:, 2:], asked - len(samples), tally
     )
 
 
@@ -128,13 +153,12 @@ def predict(dataset, configuration, samples, cache):
     with contextlib.suppress(*broken), np.load(cache) as stored:
         if stored["names"].tolist() == names:
             return [stored[f"mask{n}"] for n in range(len(samples))]
-    method = open_method(configuration)
-    masks = [
-        next(iter(method(
-            read_image(sample.image.path), [sample.expression], sample.image.id
-        )))
-        for sample in samples
-    ]
+    method = open_methods([configuration])
+    masks = []
+    for sample in samples:
+        image = read_image(sample.image.path)
+        ((drawn, _),) = method(image, [sample.expression], sample.image.id)
+        masks += drawn
     with atomic_path(cache) as temporary:
         arrays = {f"mask{n}": mask for n, mask in enumerate(masks)}
         np.savez_compressed(temporary, names=np.array(names), **arrays)
@@ -151,13 +175,13 @@ class Journal:
     """What was found so far, one JSON line an image, appended as it is found.
 
     ``found`` maps an image id to its list of [intersection, union, xmin, ymin, xmax, ymax], in the
-    order of its samples. A last line that a killed process left unfinished is cut off, and that
-    image is scored again.
+    order of its samples, ``tallies`` to the Counter of what did not go as usual. A last line that a
+    killed process left unfinished is cut off, and that image is scored again.
     """
 
     def __init__(self, path, identity):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.found = {}
+        self.found, self.tallies = {}, {}
         self._file = open(path, "ab+")
         self._file.seek(0)
         content = self._file.read()
@@ -167,14 +191,21 @@ class Journal:
             with contextlib.suppress(ValueError):  # a damaged line: its image is scored again
                 record = json.loads(line)
                 if "image" in record:
-                    self.found[record["image"]] = record["found"]
+                    self._keep(record["image"], record["found"], record["tally"])
         if not whole:
             self._write(identity)
 
-    def append(self, image_id, found):
+    def holds(self, samples):
+        """Say whether all ``samples``, the first ones of an image, have been scored."""
+        return len(self.found.get(samples[0].image.id, ())) >= len(samples)
+
+    def append(self, image_id, found, tally):
         """Add what was ``found`` on an image; it reaches the file before this returns."""
-        self.found[image_id] = found
-        self._write({"image": image_id, "found": found})
+        self._keep(image_id, found, tally)
+        self._write({"image": image_id, "found": found, "tally": tally})
+
+    def _keep(self, image_id, found, tally):
+        self.found[image_id], self.tallies[image_id] = found, Counter(tally)
 
     def _write(self, record):
         self._file.write(json.dumps(record).encode() + b"\n")
@@ -190,31 +221,35 @@ class Journal:
 class Scorer:
     """Scores the samples of one image after the other; loads the net when it first needs it."""
 
-    def __init__(self, directory, configuration):
+    def __init__(self, directory, configurations):
         self.dataset = Dataset(directory)
-        self.configuration = configuration
-        self.masks_of = None
+        self.configurations = configurations
+        self.methods = None
 
     def __call__(self, image_id, path, wanted):
         """Score ``wanted``, a list of (region id, expression), on one image.
 
-        Returns (image id, number of samples, [[intersection, union, box ...], ...], None), or
-        None in place of that list and a message when the image cannot be read.
+        Returns (image id, number of samples, scores, None); scores are a pair for each
+        Configuration, ([[intersection, union, box ...], ...], tally). Or None in place of that list
+        and a message when the image cannot be read.
         """
         try:
             image, truth = self.dataset.pixels_and_masks(image_id, path)
         except ImageError as error:
             return image_id, len(wanted), None, str(error)
-        self.masks_of = self.masks_of or open_method(self.configuration)
-        predictions = self.masks_of(image, [expression for _, expression in wanted], image_id)
-        found = [
-            [*areas(prediction, truth[region]), *(bounding_box(prediction) or NO_BOX)]
-            for prediction, (region, _) in zip(predictions, wanted)
+        self.methods = self.methods or open_methods(self.configurations)
+        drawn = self.methods(image, [expression for _, expression in wanted], image_id)
+        scores = [
+            ([
+                [*areas(mask, truth[region]), *(bounding_box(mask) or NO_BOX)]
+                for mask, (region, _) in zip(masks, wanted)
+            ], tally)
+            for masks, tally in drawn
         ]
-        return image_id, len(wanted), found, None
+        return image_id, len(wanted), scores, None
 
 
-def _score_all(dataset, configuration, images, workers):
+def _score_all(dataset, configurations, images, workers):
     """Yield what Scorer returns for every image, in any order."""
     tasks = [
         (
@@ -225,13 +260,13 @@ def _score_all(dataset, configuration, images, workers):
     ]
     workers = min(workers, len(tasks))
     if workers <= 1:
-        scorer = Scorer(dataset.directory, configuration)
+        scorer = Scorer(dataset.directory, configurations)
         for task in tasks:
             yield scorer(*task)
         return
     executor = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start_worker,
-        (dataset.directory, configuration),
+        (dataset.directory, configurations),
     )
     try:
         for future in as_completed([executor.submit(_score, task) for task in tasks]):
@@ -245,7 +280,7 @@ def _score_all(dataset, configuration, images, workers):
         executor.shutdown(cancel_futures=True)
 
 
-def _start_worker(directory, configuration):
+def _start_worker(directory, configurations):
     """Set up a worker process: it ignores Ctrl-C, which its parent handles, and ends with it."""
     global _scorer
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -256,7 +291,7 @@ def _start_worker(directory, configuration):
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    _scorer = Scorer(directory, configuration)
+    _scorer = Scorer(directory, configurations)
 
 
 def _score(task):

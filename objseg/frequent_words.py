@@ -50,3 +50,7 @@ class FrequentWords:
         """The outputs for the words that ``expression`` holds, each once: sorted list of int."""
         found = {self._outputs.get(token) for token in tokenize(expression)}
         return sorted(found - {None})
+
+    def share_without(self, expressions):
+        """The share, in [0, 1], of ``expressions`` that hold none of the words."""
+        return sum(not self.outputs(expression) for expression in expressions) / len(expressions)

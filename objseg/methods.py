@@ -1,14 +1,18 @@
 """The rows of Table 1: every method turns an image and expressions into masks.
 
-A method is an entry of ``METHODS``. :func:`configure` finds its files and checks that they exist;
-the resulting :class:`Configuration` is small and can be sent to another process, which calls
-:func:`open_method` to load the net. A further method is a further entry and a function that opens
-it, such as those of :mod:`objseg.baselines`.
+A method is an entry of ``METHODS``: a function that opens its net, which finds something for each
+expression, and one that draws what was found as a mask. Rows of one model differ in the drawing
+alone, so that the net runs once for all of them. :func:`configure` finds a method's files and
+checks that they exist; the resulting :class:`Configuration` is small and can be sent to another
+process, which calls :func:`open_methods` to load the net. A further method is a further entry and
+two functions such as those of :mod:`objseg.baselines`.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -24,17 +28,22 @@ class Method:
     """A row of Table 1.
 
     ``paper`` is the row's precision@0.5 ... @0.9 and overall IoU in percent on the ReferIt test
-    split; ``open`` takes a Configuration and returns a function from an image (H, W, 3) uint8 BGR,
-    a list of expressions and the image's id in a data set (None for another image) to an iterator
-    over their masks, bool (H, W). ``model`` is the trained model (see models/registry.py), None
-    where nothing is learnt; ``needs`` names what a method takes from the image's proposals:
-    "features" of boxes, "segments", or None.
+    split. ``open`` takes a Configuration, loads the net and returns ``find(image, expressions,
+    image_id, tally)``, which iterates over what it finds, a finding an expression;
+    ``draw(image, findings, tally)`` iterates over their masks, bool (H, W). ``image`` is (H, W, 3)
+    uint8 BGR, ``image_id`` its id in a data set or None, ``tally`` a collections.Counter of what
+    did not go as usual.
+
+    ``model`` is the trained model (see models/registry.py), None where nothing is learnt; methods
+    of one model have the same ``open``. ``needs`` names what a method takes from the image's
+    proposals: "features" of boxes, "segments", or None.
     """
 
     name: str
     title: str
     paper: tuple
     open: Callable
+    draw: Callable
     model: Optional[str] = None
     needs: Optional[str] = None
 
@@ -83,17 +92,21 @@ def _digest(folder):
     return digest.hexdigest()
 
 
-def _whole_image(configuration):
+def _open_nothing(configuration):
+    def find(image, expressions, image_id=None, tally=None):
+        return iter(expressions)
+
+    return find
+
+
+def _whole_image(image, findings, tally=None):
     """Everything is foreground (section 4.1)."""
-    def masks(image, expressions, image_id=None):
-        for _ in expressions:
-            yield np.ones(image.shape[:2], bool)
-
-    return masks
+    for _ in findings:
+        yield np.ones(image.shape[:2], bool)
 
 
-def _response_maps(configuration):
-    """Foreground is where the net's response map is above 0 (section 3.3)."""
+def _open_segmenter(configuration):
+    """Load the net; what it finds are scores (H, W), its response maps on the image."""
     from objseg.segmenter import Segmenter  # Caffe is needed here and nowhere above
 
     segmenter = Segmenter(
@@ -102,69 +115,82 @@ def _response_maps(configuration):
     )
     to_image = authors_score_on_image if configuration.compat_authors else score_on_image
 
-    def masks(image, expressions, image_id=None):
+    def find(image, expressions, image_id=None, tally=None):
         placement = Placement(image.shape[0], image.shape[1], segmenter.input_size)
         for response in segmenter.responses(image, expressions):
-            yield to_image(response, placement) > 0
+            yield to_image(response, placement)
 
-    return masks
+    return find
 
 
-def _baseline(module, function, *arguments):
-    """The function of a module of objseg.baselines, imported (with Caffe) when it is called."""
-    def open_baseline(configuration):
-        opener = getattr(import_module(f"objseg.baselines.{module}"), function)
-        return opener(*arguments, configuration)
+def _positive(image, findings, tally=None):
+    """Foreground is where the score is above 0 (section 3.3)."""
+    for scores in findings:
+        yield scores > 0
 
-    return open_baseline
 
+def _baseline(module, function):
+    """A function of a module of objseg.baselines, imported (with Caffe) when it is called."""
+    def call(*arguments):
+        return getattr(import_module(f"objseg.baselines.{module}"), function)(*arguments)
+
+    return call
+
+
+PER_WORD = dict(open=_baseline("per_word", "open_words"), model="per-word")
+SCRC = dict(open=_baseline("scrc", "open_boxes"), model="scrc", needs="features")
+GROUNDER = dict(open=_baseline("grounder", "open_boxes"), model="grounder", needs="features")
+RECTANGLE = dict(draw=_baseline("best_box", "rectangles"))
+GRABCUT = dict(draw=_baseline("best_box", "foregrounds"))
+STAGE = dict(open=_open_segmenter, draw=_positive)
 
 METHODS = {
     method.name: method
     for method in (
         Method(
-            "whole-image", "whole image", (5.07, 2.85, 1.58, 0.81, 0.41, 15.12), _whole_image,
+            "whole-image", "whole image", (5.07, 2.85, 1.58, 0.81, 0.41, 15.12),
+            _open_nothing, _whole_image,
         ),
         Method(
             "per-word-average", "per-word average", (10.97, 5.94, 2.35, 0.45, 0.00, 27.23),
-            _baseline("per_word", "open_method", "average"), "per-word",
+            draw=_baseline("per_word", "average"), **PER_WORD,
         ),
         Method(
             "per-word-intersection", "per-word intersection",
             (9.58, 5.35, 2.20, 0.43, 0.00, 26.69),
-            _baseline("per_word", "open_method", "intersection"), "per-word",
+            draw=_baseline("per_word", "intersection"), **PER_WORD,
         ),
         Method(
             "per-word-union", "per-word union", (10.46, 5.65, 2.28, 0.44, 0.00, 19.37),
-            _baseline("per_word", "open_method", "union"), "per-word",
+            draw=_baseline("per_word", "union"), **PER_WORD,
         ),
         Method(
-            "scrc-bbox", "SCRC bbox", (9.73, 4.43, 1.51, 0.27, 0.03, 21.72),
-            _baseline("scrc", "open_bbox"), "scrc", "features",
+            "scrc-bbox", "SCRC bbox", (9.73, 4.43, 1.51, 0.27, 0.03, 21.72), **SCRC, **RECTANGLE,
         ),
         Method(
             "scrc-grabcut", "SCRC grabcut", (11.91, 7.71, 4.33, 1.78, 0.36, 17.84),
-            _baseline("scrc", "open_grabcut"), "scrc", "features",
+            **SCRC, **GRABCUT,
         ),
         Method(
             "grounder-bbox", "GroundeR bbox", (11.08, 6.20, 2.74, 0.78, 0.20, 20.50),
-            _baseline("grounder", "open_bbox"), "grounder", "features",
+            **GROUNDER, **RECTANGLE,
         ),
         Method(
             "grounder-grabcut", "GroundeR grabcut", (14.09, 9.62, 5.78, 2.65, 0.62, 20.09),
-            _baseline("grounder", "open_grabcut"), "grounder", "features",
+            **GROUNDER, **GRABCUT,
         ),
         Method(
             "mcg-classification", "MCG classification", (12.72, 9.88, 7.38, 4.73, 1.88, 18.08),
-            _baseline("segment_classifier", "open_method"), "mcg", "segments",
+            _baseline("segment_classifier", "open_segments"),
+            _baseline("segment_classifier", "as_found"), "mcg", "segments",
         ),
         Method(
             "lowres", "Ours (low resolution)", (29.54, 21.61, 13.69, 5.94, 0.75, 45.57),
-            _response_maps, "lowres",
+            model="lowres", **STAGE,
         ),
         Method(
             "highres", "Ours (high resolution)", (34.02, 26.71, 19.32, 11.63, 3.92, 48.03),
-            _response_maps, "highres",
+            model="highres", **STAGE,
         ),
     )
 }
@@ -271,6 +297,31 @@ def conventional_prototxt(size):
     return REPOSITORY / "prototxt" / ("" if size.name == "paper" else size.name)
 
 
-def open_method(configuration):
-    """Load what the Configuration names; returns the function that a Method's ``open`` returns."""
-    return METHODS[configuration.method].open(configuration)
+def passes(configurations):
+    """Split a list of Configurations into lists of those that one pass of a net serves."""
+    def net(configuration):
+        model = METHODS[configuration.method].model
+        return replace(configuration, method=model or configuration.method)
+
+    return [list(group) for _, group in groupby(configurations, net)]
+
+
+def open_methods(configurations):
+    """Load the net that a list of Configurations shares, one of :func:`passes`.
+
+    Returns ``masks(image, expressions, image_id=None)``, which returns a pair for each
+    Configuration: an iterator over the masks, bool (H, W), an expression each, and a Counter that
+    is complete when the iterator ends (see :class:`Method`).
+    """
+    methods = [METHODS[configuration.method] for configuration in configurations]
+    find = methods[0].open(configurations[0])
+
+    def masks(image, expressions, image_id=None):
+        shared = Counter()
+        findings = list(find(image, expressions, image_id, shared))
+        tallies = [shared.copy() for _ in methods]
+        return [
+            (method.draw(image, findings, tally), tally) for method, tally in zip(methods, tallies)
+        ]
+
+    return masks

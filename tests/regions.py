@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from objseg.boxes import box_mask
+from objseg.grabcut import grabcut
 from objseg.images import read_image
-from objseg.methods import Configuration
+from objseg.methods import Configuration, open_methods, passes
 from objseg.region_features import FeatureReader
 
 TRUNK = """
@@ -82,29 +83,31 @@ def lstm(inputs, blobs, static=None):
     return states
 
 
-def check_best_box(method, open_bbox, scorer, dataset, folder, work):
-    """A method's masks are the rectangles of the boxes that ``scorer`` scores best.
+def check_best_box(model, scorer, dataset, folder, work):
+    """The masks of a model's two rows are the rectangle of the box that ``scorer`` scores best, and
+    the foreground in it.
 
     ``folder`` holds the features of the dataset's images, ``work`` the scorer's net.prototxt.
     """
     scorer.net.save(str(work / "trained.caffemodel"))
     scorer.vocabulary.save(work / "words.txt")
-    configuration = Configuration(
-        method, work / "net.prototxt", work / "trained.caffemodel", work / "words.txt",
-        features=folder,
-    )
-    masks_of, chosen = open_bbox(configuration), set()
+    files = work / "net.prototxt", work / "trained.caffemodel", work / "words.txt"
+    rows = [
+        Configuration(f"{model}-{row}", *files, features=folder) for row in ("bbox", "grabcut")
+    ]
+    assert passes(rows) == [rows]
+    masks_of, chosen, expressions = open_methods(rows), set(), ["red car", "tree left"]
     for image in dataset.images("train"):
-        regions = FeatureReader(folder)(image.id)
-        scores = scorer(regions, ["red car", "tree left"])
-        masks = list(masks_of(read_image(image.path), ["red car", "tree left"], image.id))
-        for mask, best in zip(masks, scores.argmax(axis=1)):
-            chosen.add(best)
-            expected = box_mask(regions.boxes[best], image.height, image.width)
-            np.testing.assert_array_equal(mask, expected)
+        regions, pixels = FeatureReader(folder)(image.id), read_image(image.path)
+        boxes = regions.boxes[scorer(regions, expressions).argmax(axis=1)]
+        (rectangles, _), (foregrounds, _) = masks_of(pixels, expressions, image.id)
+        for box, rectangle, foreground in zip(boxes, rectangles, foregrounds):
+            chosen.add(tuple(box))
+            np.testing.assert_array_equal(rectangle, box_mask(box, image.height, image.width))
+            np.testing.assert_array_equal(foreground, grabcut(pixels, box))
     assert len(chosen) > 1
 
     with open(work / "words.txt", "a") as stream:
         stream.write("more\n")
     with pytest.raises(ValueError, match="words.txt: 9 words for an embedding of 8 rows"):
-        open_bbox(configuration)
+        open_methods(rows)

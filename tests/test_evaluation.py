@@ -56,28 +56,33 @@ def make_dataset(directory, count=5):
     return Dataset(directory)
 
 
+def as_found(image, findings, tally):
+    return findings
+
+
 @pytest.fixture
 def fake(monkeypatch):
     """A method that finds the left half, and records (image height, expressions) of its calls."""
     calls = []
 
-    def masks(image, expressions, image_id):
+    def masks(image, expressions, image_id, tally):
         calls.append((image.shape[0], list(expressions)))
         mask = np.zeros(image.shape[:2], bool)
         mask[:, :30] = True
         yield from [mask] * len(expressions)
 
     monkeypatch.setitem(
-        METHODS, "fake", Method("fake", "fake", (1, 2, 3, 4, 5, 6), lambda _: masks)
+        METHODS, "fake", Method("fake", "fake", (1, 2, 3, 4, 5, 6), lambda _: masks, as_found)
     )
     return calls
 
 
 def run(dataset, folder, name="fake", unreadable=None, limit=None, workers=1):
-    return evaluate(
-        dataset, "test", Configuration(name), folder, dataset.samples("test")[:limit],
+    (result,) = evaluate(
+        dataset, "test", [Configuration(name)], folder, dataset.samples("test")[:limit],
         {} if unreadable is None else unreadable, workers,
     )
+    return result
 
 
 def journal_of(folder):
@@ -99,16 +104,16 @@ def test_stopped_evaluation_goes_on(dataset, fake, tmp_path, monkeypatch):
     whole = run(dataset, tmp_path / "whole")
     honest = METHODS["fake"].open(None)
 
-    def stops(image, expressions, image_id):
+    def stops(*arguments):
         if len(fake) == 3:
             raise KeyboardInterrupt
-        return honest(image, expressions, image_id)
+        return honest(*arguments)
 
     del fake[:]
-    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: stops))
+    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: stops, as_found))
     with pytest.raises(KeyboardInterrupt):
         run(dataset, tmp_path / "torn")
-    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: honest))
+    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: honest, as_found))
     resumed = run(dataset, tmp_path / "torn")
     assert [height for height, _ in fake] == [40, 44, 48, 52, 56]
     np.testing.assert_array_equal(resumed.intersections, whole.intersections)
@@ -272,8 +277,8 @@ def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
             "highres", SLIM, dataset.directory, tmp_path / "random.caffemodel",
             compat_authors="compat" in options,
         )
-        result = evaluate(
-            dataset, "test", configuration, tmp_path / str(options), dataset.samples("test"), {},
+        (result,) = evaluate(
+            dataset, "test", [configuration], tmp_path / str(options), dataset.samples("test"), {},
             options.get("workers", 1),
         )
         found.append(np.stack([result.intersections, result.unions]))
@@ -311,10 +316,11 @@ def test_gallery_masks_are_predicted_once(dataset, fake, tmp_path):
 
 def test_journal_says_what_it_is_of(tmp_path):
     with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
-        journal.append("7", [[1, 2]])
+        journal.append("7", [[1, 2]], {"odd": 1})
     assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0]) == {"method": "fake"}
     with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
         assert journal.found == {"7": [[1, 2]]}
+        assert journal.tallies == {"7": {"odd": 1}}
 
 
 def made_report(dataset, tmp_path, split="test"):

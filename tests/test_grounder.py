@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 from models import grounder
 from models.sizes import PROPOSALS, SLIM
 from objseg.attention_batches import AttentionBatchMaker, AttentionSettings
-from objseg.baselines.grounder import AttentionScorer, open_bbox
+from objseg.baselines.grounder import AttentionScorer
 from objseg.boxes import box_mask, spatial_features
 from objseg.dataset import Dataset
 from objseg.expressions import LENGTH, SPECIALS, Vocabulary
@@ -184,4 +184,4 @@ def test_the_method_returns_the_rectangle_of_the_best_box(features, tmp_path):
     net.params["features_normalized"][1].data[...] = 1
     net.params["features_normalized"][2].data[...] = 1
     scorer = AttentionScorer(net, WORDS)
-    check_best_box("grounder-bbox", open_bbox, scorer, dataset, folder, tmp_path)
+    check_best_box("grounder", scorer, dataset, folder, tmp_path)

@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 
 from models import scrc
 from models.sizes import SLIM
-from objseg.baselines.scrc import CaptionScorer, log_probabilities, open_bbox, pack
+from objseg.baselines.scrc import CaptionScorer, log_probabilities, pack
 from objseg.boxes import spatial_features
 from objseg.caption_batches import CaptionBatchMaker, encode_captions
 from objseg.dataset import Dataset
@@ -217,4 +217,4 @@ def test_the_method_returns_the_rectangle_of_the_best_box(features, tmp_path):
     dataset, folder, _ = features
     net = load(scrc.deploy_net(SIZE, None), tmp_path)
     randomize(net, scale=2)
-    check_best_box("scrc-bbox", open_bbox, CaptionScorer(net, WORDS), dataset, folder, tmp_path)
+    check_best_box("scrc", CaptionScorer(net, WORDS), dataset, folder, tmp_path)

@@ -18,7 +18,7 @@ from objseg.dataset import Dataset
 from objseg.expressions import Vocabulary
 from objseg.geometry import MEAN_BGR
 from objseg.masks import save_masks
-from objseg.methods import Configuration, open_method
+from objseg.methods import Configuration, open_methods
 from objseg.prefetch import Prefetcher
 from objseg.segment_batches import SegmentBatchMaker, SegmentBatchSettings
 from objseg.segment_proposals import segment_proposals
@@ -294,19 +294,20 @@ def test_the_mask_is_the_segment_that_scores_best(tiny, tmp_path):
     save_masks(tmp_path / "7.npz", dict(zip("01", segments)), (40, 60))
     configuration = Configuration("mcg-classification", deploy, weights, tmp_path / "words.txt",
                                   proposals=tmp_path)
-    found = list(open_method(configuration)(image, EXPRESSIONS, "7"))
+    ((found, _),) = open_methods([configuration])(image, EXPRESSIONS, "7")
     best = SegmentClassifier(deploy, weights, VOCABULARY).scores(image, segments, EXPRESSIONS)
     for mask, scores in zip(found, best):
         np.testing.assert_array_equal(mask, segments[0 if scores[0] > scores[1] else 1])
     with pytest.raises(ValueError, match="tools/make_proposals.py"):
-        list(open_method(configuration)(image, EXPRESSIONS, "8"))
+        open_methods([configuration])(image, EXPRESSIONS, "8")
 
 
 def test_without_a_folder_of_proposals_they_are_made_of_the_image(tiny, tmp_path):
     VOCABULARY.save(tmp_path / "words.txt")
     configuration = Configuration("mcg-classification", *tiny[:2], tmp_path / "words.txt")
     image, _ = two_segments()
-    masks = list(open_method(configuration)(image, EXPRESSIONS))
+    ((masks, _),) = open_methods([configuration])(image, EXPRESSIONS)
+    masks = list(masks)
     made = {mask.tobytes() for mask in segment_proposals(image)}
     assert len(masks) == len(EXPRESSIONS) and {mask.tobytes() for mask in masks} <= made
 

@@ -32,7 +32,7 @@ from objseg import report
 from objseg.dataset import SPLITS, Dataset
 from objseg.evaluation import evaluate, key_of, predict
 from objseg.files import REPOSITORY
-from objseg.methods import METHODS, configure
+from objseg.methods import METHODS, configure, passes
 
 
 def parse():
@@ -111,11 +111,11 @@ def main():
     out = options.out or REPOSITORY / "out" / f"eval_{dataset.name}_{options.split}"
     unreadable = {}
     evaluations = [
-        evaluate(
-            dataset, options.split, configuration, out / "journal", samples, unreadable,
-            options.workers,
+        evaluation
+        for group in passes(configurations)
+        for evaluation in evaluate(
+            dataset, options.split, group, out / "journal", samples, unreadable, options.workers
         )
-        for configuration in configurations
     ]
     command = shlex.join(["python", "tools/eval_referit.py", *sys.argv[1:]])
     outcome = report.results(dataset, options.split, evaluations, unreadable, command)

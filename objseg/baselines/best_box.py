@@ -1,22 +1,23 @@
-"""The mask of the candidate box that scores best: its rectangle, or GrabCut inside it (4.1)."""
+"""The candidate box that scores best, and its mask: the rectangle, or GrabCut inside it (4.1)."""
 
-from objseg.boxes import box_mask
+from collections import Counter
+
+import numpy as np
+
+from objseg.boxes import box_mask, whole_image
 from objseg.devices import use_device
 from objseg.expressions import Vocabulary
+from objseg.grabcut import grabcut
 from objseg.region_features import FeaturesError, region_source
 from objseg.weights import check_vocabulary, load_net
 
 
-def rectangle(image, box):
-    """All of ``box`` (4,) in ``image`` (H, W, 3): bool (H, W)."""
-    return box_mask(box, *image.shape[:2])
-
-
-def open_best_box(scorer, to_mask, configuration):
-    """Load what the Configuration names; returns the function that a Method's ``open`` returns.
+def open_best_box(scorer, configuration):
+    """Load what the Configuration names; returns the ``find`` of :class:`objseg.methods.Method`.
 
     ``scorer(net, vocabulary)`` returns a function of an image's RegionFeatures and N expressions to
-    the scores (N, B) of its boxes. ``to_mask`` turns an image and its best box into a mask.
+    the scores (N, B) of its boxes. What is found are boxes, tuples of 4. ``tally`` counts the
+    expressions of an image with no proposed box under "whole image the only candidate".
     """
     use_device(configuration.gpu)
     net = load_net(configuration.deploy, configuration.weights)
@@ -24,12 +25,37 @@ def open_best_box(scorer, to_mask, configuration):
     check_vocabulary(net, vocabulary, configuration.deploy, configuration.vocabulary)
     score, features_of = scorer(net, vocabulary), region_source(configuration)
 
-    def masks(image, expressions, image_id=None):
+    def find(image, expressions, image_id=None, tally=None):
         regions = features_of(image, image_id)
+        whole = whole_image(regions.width, regions.height)
+        if tally is not None and np.array_equal(regions.boxes, [whole]):
+            tally["whole image the only candidate"] += len(expressions)
         for scores in score(regions, expressions):
-            yield to_mask(image, regions.boxes[scores.argmax()])
+            yield tuple(regions.boxes[scores.argmax()].tolist())
 
-    return masks
+    return find
+
+
+def rectangles(image, boxes, tally=None):
+    """Draw all of every box in ``image`` (H, W, 3): an iterator over bool (H, W)."""
+    for box in boxes:
+        yield box_mask(box, *image.shape[:2])
+
+
+def foregrounds(image, boxes, tally=None):
+    """Draw the foreground of every box, which GrabCut finds: an iterator over bool (H, W).
+
+    ``tally`` counts what :func:`objseg.grabcut.grabcut` does, an expression each.
+    """
+    known = {}
+    for box in boxes:
+        if box not in known:
+            found = Counter()
+            known[box] = grabcut(image, box, tally=found), found
+        mask, found = known[box]
+        if tally is not None:
+            tally.update(found)
+        yield mask
 
 
 def check_width(blob, features):

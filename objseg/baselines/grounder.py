@@ -4,9 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from objseg.baselines.best_box import check_width, open_best_box, rectangle
+from objseg.baselines.best_box import check_width, open_best_box
 from objseg.boxes import with_position
-from objseg.grabcut import grabcut
 
 
 class AttentionScorer:
@@ -35,5 +34,4 @@ class AttentionScorer:
         return self.net.forward()["pair_scores"].reshape(N, B).copy()
 
 
-open_bbox = partial(open_best_box, AttentionScorer, rectangle)
-open_grabcut = partial(open_best_box, AttentionScorer, grabcut)
+open_boxes = partial(open_best_box, AttentionScorer)

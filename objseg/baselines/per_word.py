@@ -9,14 +9,6 @@ from objseg.frequent_words import FrequentWords
 from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
 from objseg.weights import load_net
 
-COMBINE = {
-    "average": lambda scores: scores.mean(axis=0) > 0,
-    "intersection": lambda scores: (scores > 0).all(axis=0),
-    "union": lambda scores: (scores > 0).any(axis=0),
-}
-"""How the words' score maps (K, H, W) become one mask: "a) take the average of their scores or b)
-take the intersection of their prediction or c) take the union of their prediction"."""
-
 
 class WordSegmenter:
     """The net that scores frequent words; ``words`` is a FrequentWords."""
@@ -27,10 +19,11 @@ class WordSegmenter:
         self.words = FrequentWords.load(vocabulary, self.net.params["score_words"][1].shape[0])
         self.input_size = self.net.blobs["image"].shape[2]
 
-    def masks(self, combine, image, expressions, image_id=None):
-        """Iterate over the masks of ``expressions``, bool (H, W), on a BGR uint8 image (H, W, 3).
+    def maps(self, image, expressions, image_id=None, tally=None):
+        """Iterate over the score maps of the frequent words of each of ``expressions``.
 
-        An expression without a frequent word is all background. The trunk runs once.
+        ``image`` is BGR uint8 (H, W, 3), maps are (K, H, W) of K words in no order. ``tally``
+        counts the expressions with K = 0 under "no frequent word". The trunk runs once.
         """
         height, width = image.shape[:2]
         placement = Placement(height, width, self.input_size)
@@ -44,16 +37,28 @@ class WordSegmenter:
             self.net.blobs["words"].data[...] = asked
             (scores,) = self.net.forward().values()
             maps = {word: score_on_image(score[0], placement) for word, score in zip(asked, scores)}
+        if tally is not None:
+            tally["no frequent word"] += sum(not words for words in outputs)
         for words in outputs:
-            if words:
-                yield combine(np.stack([maps[word] for word in words]))
-            else:
-                yield np.zeros((height, width), bool)
+            yield np.reshape([maps[word] for word in words], (-1, height, width))
 
 
-def open_method(combination, configuration):
-    """Load the net; ``combination`` is a key of ``COMBINE``."""
+def open_words(configuration):
+    """Load the net; returns the ``find`` of :class:`objseg.methods.Method`."""
     segmenter = WordSegmenter(
         configuration.deploy, configuration.weights, configuration.vocabulary, configuration.gpu
     )
-    return partial(segmenter.masks, COMBINE[combination])
+    return segmenter.maps
+
+
+def _combined(combine, image, findings, tally=None):
+    """Draw masks where ``combine`` says so; an expression without words is all background."""
+    for maps in findings:
+        yield combine(maps) if len(maps) else np.zeros(image.shape[:2], bool)
+
+
+# "a) take the average of their scores or b) take the intersection of their prediction or c) take
+# the union of their prediction" (section 4.1)
+average = partial(_combined, lambda maps: maps.mean(axis=0) > 0)
+intersection = partial(_combined, lambda maps: (maps > 0).all(axis=0))
+union = partial(_combined, lambda maps: (maps > 0).any(axis=0))

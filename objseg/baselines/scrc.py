@@ -4,11 +4,10 @@ from functools import partial
 
 import numpy as np
 
-from objseg.baselines.best_box import check_width, open_best_box, rectangle
+from objseg.baselines.best_box import check_width, open_best_box
 from objseg.boxes import with_position
 from objseg.caption_batches import NO_TARGET, encode_captions
 from objseg.expressions import EOS, PAD
-from objseg.grabcut import grabcut
 
 
 def log_probabilities(scores, targets):
@@ -72,5 +71,4 @@ class CaptionScorer:
         return result
 
 
-open_bbox = partial(open_best_box, CaptionScorer, rectangle)
-open_grabcut = partial(open_best_box, CaptionScorer, grabcut)
+open_boxes = partial(open_best_box, CaptionScorer)

@@ -64,23 +64,31 @@ class SegmentClassifier:
         return self.net.forward(end="fc8")["fc8"].copy(), seen["spatial"]
 
 
-def open_method(configuration):
-    """Load the net; returns masks(image, expressions, image_id), see :mod:`objseg.methods`.
+def open_segments(configuration):
+    """Load the net; returns the ``find`` of :class:`objseg.methods.Method`.
 
-    The mask of an expression is the segment that scores best. Segments are those of the image in
-    ``configuration.proposals``, or made from the image where that is None.
+    What is found is the segment that scores best, bool (H, W). Segments are those of the image in
+    ``configuration.proposals``, or made from the image where that is None. ``tally`` counts the
+    expressions of an image with no proposed segment under "whole image the only candidate".
     """
     classifier = SegmentClassifier(
         configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
         configuration.gpu,
     )
 
-    def masks(image, expressions, image_id=None):
+    def find(image, expressions, image_id=None, tally=None):
         if configuration.proposals is None:
             segments = segment_proposals(image)
         else:
             segments = read_segments(configuration.proposals, image_id, *image.shape[:2])
+        if tally is not None and len(segments) == 1 and segments[0].all():
+            tally["whole image the only candidate"] += len(expressions)
         for best in classifier.scores(image, segments, expressions).argmax(axis=1):
             yield segments[best]
 
-    return masks
+    return find
+
+
+def as_found(image, findings, tally=None):
+    """What was found is the mask."""
+    return iter(findings)
