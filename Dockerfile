@@ -108,7 +108,7 @@ FROM bullseye AS environment
 COPY docker/packages.txt /etc/objseg-packages.txt
 RUN apt-get update \
     && sed 's/#.*//; /caffe/d' /etc/objseg-packages.txt | DEBIAN_FRONTEND=noninteractive \
-        xargs apt-get install --yes --no-install-recommends make \
+        xargs apt-get install --yes --no-install-recommends \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --shell /bin/bash caffe \
     && install --directory --owner=caffe --group=caffe /workspace \

@@ -58,7 +58,7 @@ def main():
     write_text(Path(options.out) / "deploy_crops.prototxt", HEADER + str(crops_net(size)))
     for name in options.model or MODELS:
         start, after = size.recipes[name].start, MODELS[name].after
-        if start and start == size.recipes["lowres"].start:
+        if start and start == size.pretrained:
             start = options.trunk_weights or start
         elif after:
             last = options.iterations or size.recipes[after].iterations

@@ -82,7 +82,8 @@ def add_switches(parser):
     group.add_argument("--iter-size", type=int, default=1,
                        help="batches whose gradients are averaged in one step")
     group.add_argument("--expressions-per-image", type=int,
-                       help="expressions of one image in a batch, which share its trunk")
+                       help="expressions of one image in a batch, which share its trunk (lowres, "
+                       "highres and mcg)")
     group.add_argument("--vocabulary-size", type=int, help="rows of the word embedding")
     group.add_argument("--iterations", type=int,
                        help="length of the run; the rate schedule shrinks with it")
@@ -100,26 +101,29 @@ def chosen_size(options):
     return replace(size, vocabulary=options.vocabulary_size)
 
 
-def from_switches(options, size, model, **values):
-    """Return the Settings of ``model`` for parsed switches.
+def chosen_recipe(options, size, model):
+    """The :class:`models.sizes.Recipe` of ``model`` for parsed switches.
 
-    ``values`` are the settings without a switch. A shorter or longer run keeps the shape of the
-    recipe's rate schedule.
+    A shorter or longer run keeps the shape of the recipe's rate schedule.
     """
     recipe = size.recipes[model]
-    given = {
-        key: getattr(options, key) for key in ("batch", "expressions_per_image", "iterations")
-        if getattr(options, key) is not None
-    }
-    if model == "per-word":  # takes an image's expressions together, however many they are
-        given.pop("expressions_per_image", None)
+    names = ["batch", "iterations", *["expressions_per_image"] * recipe.shares_images]
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if "iterations" in given:
         scaled = recipe.step * given["iterations"] / recipe.iterations
         given["step"] = max(1, round(scaled))
+    return replace(recipe, **given)
+
+
+def from_switches(options, size, model, **values):
+    """Return the Settings of ``model`` for parsed switches.
+
+    ``values`` are the settings without a switch.
+    """
     for key in ("label_rule", "freeze_convnet"):
         value = getattr(options, key)
         values[key] = getattr(size, key) if value is None else value
     for key in ("spatial", "foreground", "background", "train_split", "iter_size", "seed",
                 "workers"):
         values[key] = getattr(options, key)
-    return Settings(model=model, recipe=replace(recipe, **given), **values)
+    return Settings(model=model, recipe=chosen_recipe(options, size, model), **values)

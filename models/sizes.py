@@ -22,10 +22,10 @@ class Recipe:
     """How one model is trained: its batch and solver values, with the ``reason`` for them.
 
     ``batch`` expressions a batch (images for per-word), ``expressions_per_image`` of them on one
-    image; the learning rate
-    ``rate`` is multiplied by ``gamma`` every ``step`` of ``iterations``; ``decay`` and ``clip`` (of
-    the gradients' norm) are Caffe's weight_decay and clip_gradients; ``start`` is the file of
-    weights to start from, made by ``start_command``, or None for a random start.
+    image where the model ``shares_images``; the learning rate ``rate`` is multiplied by ``gamma``
+    every ``step`` of ``iterations``; ``decay`` and ``clip`` (of the gradients' norm) are Caffe's
+    weight_decay and clip_gradients; ``start`` is the file of weights to start from, made by
+    ``start_command``, or None for a random start.
     """
 
     batch: int
@@ -33,6 +33,7 @@ class Recipe:
     step: int
     rate: float
     reason: str
+    shares_images: bool = False
     expressions_per_image: int = 1
     gamma: float = 0.1
     solver: str = "SGD"
@@ -83,6 +84,11 @@ class Size:
         """Side of the feature map in cells."""
         return self.input // STRIDE
 
+    @property
+    def pretrained(self):
+        """The file of the trunk's weights before any training on expressions."""
+        return self.recipes["lowres"].start
+
 
 AUTHORS = "The authors' code: a tenth of the rate after each third of the run."
 VGG = dict(start="models/vgg16_start.caffemodel", start_command="tools/init_vgg16.py")
@@ -109,8 +115,8 @@ PAPER = Size(
     data="data/referit",
     snapshots="models",
     recipes={
-        "lowres": Recipe(10, 30000, 10000, 0.01, AUTHORS, **VGG),
-        "highres": Recipe(10, 18000, 6000, 0.01, AUTHORS),
+        "lowres": Recipe(10, 30000, 10000, 0.01, AUTHORS, shares_images=True, **VGG),
+        "highres": Recipe(10, 18000, 6000, 0.01, AUTHORS, shares_images=True),
         "per-word": Recipe(
             1, 100000, 100000, 2.5e-5,
             "FCN-32s: rate 1e-10 on the sum over 512x512 pixels, of which this loss is the mean.",
@@ -125,14 +131,19 @@ PAPER = Size(
             40, 12000, 12000, 0.001, "Adam as in the reimplementations of GroundeR.",
             solver="Adam",
         ),
-        "mcg": Recipe(10, 30000, 10000, 0.001, "As our stages, at the rate of fine-tuning.", **VGG),
+        "mcg": Recipe(
+            10, 30000, 10000, 0.001, "As our stages, at the rate of fine-tuning.",
+            shares_images=True, **VGG,
+        ),
     },
 )
 
 MINUTES = "Minutes instead of days: Adam in place of the paper's SGD, in the same thirds."
 SLIM_TRUNK = dict(start="models/slim_trunk.caffemodel", start_command="tools/pretrain_trunk.py")
 # Four expressions share a pass through the trunk, which is most of the work.
-SHARED = dict(batch=32, expressions_per_image=4, solver="Adam", reason=MINUTES)
+SHARED = dict(
+    batch=32, shares_images=True, expressions_per_image=4, solver="Adam", reason=MINUTES,
+)
 
 SLIM = Size(
     name="slim",
@@ -167,7 +178,8 @@ SLIM = Size(
         "grounder": Recipe(40, 450, 150, 0.005, MINUTES, solver="Adam"),
         # Nearly all the expressions of an image share its segments: pictures are the work.
         "mcg": Recipe(
-            48, 240, 80, 0.003, MINUTES, expressions_per_image=6, solver="Adam", **SLIM_TRUNK,
+            48, 240, 80, 0.003, MINUTES, shares_images=True, expressions_per_image=6,
+            solver="Adam", **SLIM_TRUNK,
         ),
     },
 )

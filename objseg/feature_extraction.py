@@ -10,7 +10,7 @@ import numpy as np
 
 from objseg.boxes import whole_image
 from objseg.dataset import Image
-from objseg.files import Progress, sha256, write_text
+from objseg.files import Progress, is_current, sha256, write_text
 from objseg.images import ImageError
 from objseg.prefetch import Prefetcher
 from objseg.proposals import candidates, read_boxes
@@ -59,7 +59,8 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
     }
     keys = {
         name: job.key for name, job in jobs.items()
-        if job.key and saved_key(out / f"{name}.h5") == job.key
+        if job.key and is_current(out / f"{name}.h5", job.image.path)
+        and saved_key(out / f"{name}.h5") == job.key
     }
     asked = [jobs[image.id] for image in images]
     todo = [job for job in asked if job.image.id not in keys]

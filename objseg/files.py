@@ -42,6 +42,23 @@ def atomic_path(path):
         raise
 
 
+def sync_folder(path):
+    """Make sure that the names in a folder survive a crash: what was renamed and removed so far."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_current(path, source):
+    """Whether the file ``path`` is there and not older than ``source``, which it was made from."""
+    try:
+        return os.stat(path).st_mtime >= os.stat(source).st_mtime
+    except FileNotFoundError:
+        return False
+
+
 def write_text(path, text):
     """Write ``text`` (str) to ``path`` as UTF-8, atomically."""
     with atomic_path(path) as temporary:

@@ -267,7 +267,7 @@ def _regions(method, size, data, prototxt, cached):
     found = {}
     if method.needs == "features":
         found["crops"] = _net(prototxt, "crops", size)
-        found["trunk"] = REPOSITORY / size.recipes["mcg"].start
+        found["trunk"] = REPOSITORY / size.pretrained
     if cached and method.needs == "features":
         found["features"] = data / "features" / size.name
         if not (found["features"] / "index.json").is_file():

@@ -9,7 +9,7 @@ import numpy as np
 
 from objseg.boxes import box_iou
 from objseg.edge_boxes import edge_boxes, structured_forest
-from objseg.files import Progress, sha256, write_text
+from objseg.files import Progress, is_current, sha256, write_text
 from objseg.images import ImageError
 from objseg.masks import MaskError, load_masks, save_masks
 from objseg.prefetch import Prefetcher
@@ -109,8 +109,8 @@ def make_proposals(
 
     ``kinds`` lists Boxes, Segments or both. The folder ``published`` holds <image>.txt and
     <image>.mat, which are taken in place of our own; where one is missing our own are made, or with
-    ``require_published`` it is an error. Files of an earlier run are kept; ``overwrite`` deletes
-    them first. Returns Made. Raises ProposalError when they were made with other settings.
+    ``require_published`` it is an error. Files of an earlier run that are newer than their picture
+    are kept; ``overwrite`` deletes them first. Returns Made. Raises ProposalError when they were made with other settings.
     """
     for kind in kinds:
         source = {"published": published and published.name}
@@ -155,7 +155,7 @@ class Maker:
     def _one(self, kind, image, pixels, masks):
         path = self.out / kind.name / (image.id + kind.ending)
         tally = Counter()
-        if path.exists():
+        if is_current(path, image.path):
             tally["kept"] += 1
         else:
             kind.save(path, self._found(kind, image, pixels, tally), pixels, tally)

@@ -57,7 +57,7 @@ def main():
     options = parse()
     size = SIZES[options.size]
     dataset = Dataset(options.data or REPOSITORY / size.data)
-    weights = options.weights or REPOSITORY / size.recipes["lowres"].start
+    weights = options.weights or REPOSITORY / size.pretrained
     deploy = (options.prototxt or conventional_prototxt(size)) / "deploy_crops.prototxt"
     for path, remedy in (
         (weights, size.recipes["lowres"].start_command),

@@ -29,7 +29,7 @@ def main():
     )
     parser.add_argument("--vgg16",
                         default=REPOSITORY / "models" / "VGG_ILSVRC_16_layers.caffemodel")
-    parser.add_argument("--out", default=REPOSITORY / PAPER.recipes["lowres"].start)
+    parser.add_argument("--out", default=REPOSITORY / PAPER.pretrained)
     parser.add_argument("--seed", type=int, default=1, help="of the LSTM's random start")
     parser.add_argument("--any-checksum", action="store_true",
                         help="accept another file of the same architecture")

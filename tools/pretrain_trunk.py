@@ -43,7 +43,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=REPOSITORY / "data" / "pretraining")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / SLIM.recipes["lowres"].start)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / SLIM.pretrained)
     parser.add_argument("--work", type=Path, default=REPOSITORY / "out" / "pretraining",
                         help="folder of nets and log")
     parser.add_argument("--iterations", type=int, default=2500)
@@ -73,7 +73,9 @@ def main():
     ))
     caffe.set_mode_cpu()
     solver = caffe.get_solver(str(work / "solver.prototxt"))
-    parameters = SimpleNamespace(max_iter=options.iterations, snapshot=options.iterations)
+    parameters = SimpleNamespace(
+        max_iter=options.iterations, snapshot=options.iterations, random_seed=options.seed
+    )
     log = TrainingLog(work / "pretraining_log.csv")
     stopped = train(solver, parameters, "pretraining", log)
     log.draw()

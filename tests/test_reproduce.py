@@ -1,0 +1,128 @@
+"""The steps of a reproduction: a changed input redoes what depends on it, and nothing else."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from models.registry import MODELS
+from objseg.files import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "tools"))
+
+import reproduce  # noqa: E402  (a tool: importing it needs its folder)
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
+class Steps:
+    """A finished reproduction in a folder, all of its files made at second 1000."""
+
+    def __init__(self, folder, monkeypatch, *switches):
+        monkeypatch.setattr(sys, "argv", [
+            "reproduce.py", "--size", "slim", "--data", str(folder / "data"), "--raw",
+            str(folder / "raw"), "--out", str(folder / "out"), *switches,
+        ])
+        self.folder = folder
+        self.values = reproduce.variables(reproduce.parse(), cores=2, jobs=2)
+        for name in ("PROTOTXT", "TRUNK", "START_per-word"):  # copies: tests change their times
+            self.values[name] = folder / "inputs" / self.values[name].name
+        self.weights = {model: self.values[f"WEIGHTS_{model}"] for model in MODELS}
+        files = [
+            folder / "raw" / "RealGames.txt", folder / "data" / "index.json",
+            folder / "data" / "features" / "slim" / "index.json",
+            folder / "out" / "timing.json", folder / "out" / "report.html",
+            folder / "out" / "steps" / "switches", self.values["TRUNK"],
+            self.values["PROTOTXT"] / "deploy_crops.prototxt", *self.weights.values(),
+            *(folder / "out" / "steps" / name for name in ("boxes", "segments", *MODELS)),
+            *(self.values["PROTOTXT"] / f"{kind}_{model}.prototxt"
+              for model in MODELS for kind in ("train", "solver")),
+        ]
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.utime(path, (1000, 1000))
+
+    def after(self, *changed):
+        """What would run when files are ``changed``: a set of tools, and of models for train.py.
+
+        A model that starts afresh instead of going on is named with a "!" behind.
+        """
+        for path in changed:
+            os.utime(self.folder / path, (2000, 2000))
+        done = subprocess.run(
+            ["make", "--dry-run", "--file", REPOSITORY / "tools" / "reproduce.mk",
+             *(f"{name}={value}" for name, value in self.values.items())],
+            capture_output=True, text=True, check=True,
+        )
+        fresh = set(re.findall(r"^rm -f .*/weights/([\w-]+)_iter_\*$", done.stdout, re.M))
+        found = set(re.findall(r"^python tools/(?!train)(\w+)\.py", done.stdout, re.M))
+        kinds = re.findall(r"make_proposals.py .*--kind (\w+)", done.stdout)
+        trained = re.findall(r"^python tools/train\.py --model ([\w-]+)", done.stdout, re.M)
+        return (found - {"make_proposals"} | {*kinds}
+                | {model + "!" * (model in fresh) for model in trained})
+
+
+@pytest.fixture
+def steps(tmp_path, monkeypatch):
+    return Steps(tmp_path, monkeypatch)
+
+
+LAST = {"time_referit", "eval_referit"}
+
+
+def test_nothing_changed_nothing_runs(steps):
+    assert steps.after() == set()
+
+
+@pytest.mark.parametrize("changed, expected", [
+    ("out/timing.json", {"eval_referit"}),
+    ("data/features/slim/index.json", {"scrc!", "grounder!", *LAST}),
+    ("out/steps/segments", {"mcg!", *LAST}),
+    ("out/steps/boxes", {"extract_features", "scrc!", "grounder!", *LAST}),
+    ("inputs/slim/train_grounder.prototxt", {"grounder!", *LAST}),
+    ("inputs/slim/solver_lowres.prototxt", {"lowres!", "highres!", *LAST}),
+    ("inputs/slim/train_highres.prototxt", {"highres!", *LAST}),
+    ("inputs/slim/deploy_crops.prototxt", {"extract_features", "scrc!", "grounder!", *LAST}),
+    ("out/steps/switches", {*(f"{model}!" for model in MODELS), *LAST}),
+    ("data/index.json", {"boxes", "segments", "extract_features",
+                         *(f"{model}!" for model in MODELS), *LAST}),
+])
+def test_a_changed_input_redoes_what_depends_on_it(steps, changed, expected):
+    assert steps.after(changed) == expected
+
+
+def test_changed_raw_data_redoes_everything(steps):
+    steps.after("raw/RealGames.txt")
+    assert steps.after() >= {"prepare_referit", "boxes", "segments", "extract_features", *LAST}
+
+
+def test_interrupted_training_goes_on(steps):
+    steps.weights["scrc"].unlink()
+    assert steps.after() == {"scrc", *LAST}
+
+
+def test_stage_two_follows_stage_one(steps):
+    steps.weights["lowres"].unlink()
+    assert steps.after() == {"lowres", "highres!", *LAST}
+
+
+def test_missing_raw_data_leaves_the_prepared(steps):
+    shutil.rmtree(steps.folder / "raw")
+    assert steps.after() == set()
+
+
+def test_switches_of_training_name_the_weights(tmp_path, monkeypatch):
+    steps = Steps(tmp_path, monkeypatch, "--", "--iterations", "7", "--train-convnet")
+    assert steps.weights["mcg"].name == "mcg_iter_7.caffemodel"
+    assert steps.values["SWITCHES"] == "--iterations 7 --train-convnet"
+
+
+def test_a_name_that_make_cannot_handle_is_refused(tmp_path, monkeypatch):
+    Steps(tmp_path, monkeypatch)
+    sys.argv[sys.argv.index("--data") + 1] = str(tmp_path / "my data")
+    with pytest.raises(ValueError, match="make cannot handle this name"):
+        reproduce.main()
