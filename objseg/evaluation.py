@@ -143,24 +143,34 @@ def _gather(configuration, identity, journal, images, asked):
     )
 
 
-def predict(dataset, configuration, samples, cache):
-    """Masks of a few samples, as a list of bool (H, W) arrays.
+def predict(dataset, evaluations, samples, folder):
+    """Masks of a few samples: for each of ``evaluations``, a list of bool (H, W) arrays.
 
-    They are kept in the file ``cache`` (.npz), so that making a report again loads no net.
+    Their methods share a pass of a net, which runs once for samples of one image that follow each
+    other. The masks are kept in ``folder`` (.npz), so that making a report again loads no net.
     """
+    first, key = evaluations[0], key_of([evaluation.identity for evaluation in evaluations])
+    cache = Path(folder) / f"{first.method.model or first.method.name}-{key}-gallery.npz"
     names = [f"{sample.region.id} {sample.expression}" for sample in samples]
     broken = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # then it is made again
     with contextlib.suppress(*broken), np.load(cache) as stored:
         if stored["names"].tolist() == names:
-            return [stored[f"mask{n}"] for n in range(len(samples))]
-    method = open_methods([configuration])
-    masks = []
-    for sample in samples:
-        image = read_image(sample.image.path)
-        ((drawn, _),) = method(image, [sample.expression], sample.image.id)
-        masks += drawn
+            return [
+                [stored[f"{evaluation.method.name} {n}"] for n in range(len(samples))]
+                for evaluation in evaluations
+            ]
+    methods = open_methods([evaluation.configuration for evaluation in evaluations])
+    masks = [[] for _ in evaluations]
+    for image, group in groupby(samples, key=lambda sample: sample.image):
+        expressions = [sample.expression for sample in group]
+        drawn = methods(read_image(image.path), expressions, image.id)
+        for found, (more, _) in zip(masks, drawn):
+            found += more
     with atomic_path(cache) as temporary:
-        arrays = {f"mask{n}": mask for n, mask in enumerate(masks)}
+        arrays = {
+            f"{evaluation.method.name} {n}": mask
+            for evaluation, found in zip(evaluations, masks) for n, mask in enumerate(found)
+        }
         np.savez_compressed(temporary, names=np.array(names), **arrays)
     return masks
 

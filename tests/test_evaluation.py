@@ -1,29 +1,22 @@
-"""Evaluation on a small data set: numbers, interruption, workers, unreadable images, report."""
+"""Evaluation on a small data set: numbers, interruption, workers, unreadable images."""
 
-import csv
 import json
 import os
-import re
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
+from halves import EXPRESSIONS, make_dataset, run
 
 from models.sizes import SIZES
-from objseg import evaluation, methods, report
-from objseg.dataset import Dataset
-from objseg.evaluation import EvaluationError, Journal, evaluate, key_of, predict
-from objseg.expressions import Vocabulary
+from objseg import evaluation, methods
+from objseg.evaluation import EvaluationError, Journal, evaluate, key_of
 from objseg.files import REPOSITORY
-from objseg.masks import save_masks
 from objseg.methods import METHODS, Configuration, Method, configure
-from objseg.metrics import summarize
 
-EXPRESSIONS = ("left half", "the <b>top</b> & more", "sky", "!!")
 SLIM = SIZES["slim"]
 
 
@@ -31,29 +24,6 @@ SLIM = SIZES["slim"]
 def dataset(tmp_path):
     """Five images of two regions, the left half with three expressions, the top half with one."""
     return make_dataset(tmp_path / "referit")
-
-
-def make_dataset(directory, count=5):
-    images, regions, random = {}, {}, np.random.RandomState(0)
-    (directory / "raw").mkdir(parents=True)
-    for n in range(count):
-        height, width = 40 + 4 * n, 60
-        image = random.randint(0, 256, (height, width, 3)).astype(np.uint8)
-        cv2.imwrite(str(directory / "raw" / f"{n}.jpg"), image)
-        left, top = np.zeros((2, height, width), bool)
-        left[:, :30] = top[: height // 2] = True
-        save_masks(
-            directory / "masks" / f"{n}.npz", {f"{n}_1": left, f"{n}_2": top}, (height, width)
-        )
-        images[str(n)] = {"file": f"{n}.jpg", "width": width, "height": height, "split": "test"}
-        for region, expressions in (("1", EXPRESSIONS[:3]), ("2", EXPRESSIONS[3:])):
-            regions[f"{n}_{region}"] = {
-                "image": str(n), "box": [0, 0, 1, 1], "expressions": expressions
-            }
-    Vocabulary.build(EXPRESSIONS, min_count=1).save(directory / "vocabulary.txt")
-    index = {"version": 1, "image_dir": "raw", "images": images, "regions": regions}
-    (directory / "index.json").write_text(json.dumps({**index, "summary": {}, "skipped": []}))
-    return Dataset(directory)
 
 
 def as_found(image, findings, tally):
@@ -75,14 +45,6 @@ def fake(monkeypatch):
         METHODS, "fake", Method("fake", "fake", (1, 2, 3, 4, 5, 6), lambda _: masks, as_found)
     )
     return calls
-
-
-def run(dataset, folder, name="fake", unreadable=None, limit=None, workers=1):
-    (result,) = evaluate(
-        dataset, "test", [Configuration(name)], folder, dataset.samples("test")[:limit],
-        {} if unreadable is None else unreadable, workers,
-    )
-    return result
 
 
 def journal_of(folder):
@@ -227,9 +189,10 @@ def test_workers_end_with_a_killed_parent(dataset, tmp_path):
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import test_evaluation as t\n"
+        "from objseg.dataset import Dataset\n"
         "if __name__ == '__main__':\n"
         "    t.evaluation._score = t.linger\n"
-        "    t.run(t.Dataset(sys.argv[2]), t.REPOSITORY / sys.argv[3], 'whole-image', workers=2)\n"
+        "    t.run(Dataset(sys.argv[2]), t.REPOSITORY / sys.argv[3], 'whole-image', workers=2)\n"
     )
     (tmp_path / "script.py").write_text(script)
     parent = subprocess.Popen(
@@ -301,19 +264,6 @@ def test_shared_trunk_equals_one_expression_at_a_time(dataset):
     np.testing.assert_allclose(shared, alone, atol=1e-5)
 
 
-def test_gallery_masks_are_predicted_once(dataset, fake, tmp_path):
-    samples = dataset.samples("test")[2:4]
-    first = predict(dataset, Configuration("fake"), samples, tmp_path / "gallery.npz")
-    again = predict(dataset, Configuration("fake"), samples, tmp_path / "gallery.npz")
-    assert len(fake) == 2
-    assert len(first) == 2
-    np.testing.assert_array_equal(first, again)
-    predict(dataset, Configuration("fake"), samples[:1], tmp_path / "gallery.npz")
-    (tmp_path / "gallery.npz").write_bytes(b"PK broken")
-    predict(dataset, Configuration("fake"), samples[:1], tmp_path / "gallery.npz")
-    assert len(fake) == 4
-
-
 def test_journal_says_what_it_is_of(tmp_path):
     with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
         journal.append("7", [[1, 2]], {"odd": 1})
@@ -321,103 +271,6 @@ def test_journal_says_what_it_is_of(tmp_path):
     with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
         assert journal.found == {"7": [[1, 2]]}
         assert journal.tallies == {"7": {"odd": 1}}
-
-
-def made_report(dataset, tmp_path, split="test"):
-    """Evaluate two methods and write the report; returns (evaluations, outcome)."""
-    (dataset.image_dir / "4.jpg").write_bytes(b"no picture")
-    unreadable = {}
-    evaluations = [run(dataset, tmp_path, name, unreadable) for name in ("whole-image", "fake")]
-    outcome = report.results(dataset, split, evaluations, unreadable, "python tools/… 'a <b>'")
-    chosen = report.choose(evaluations[1], 1)
-    masks = predict(
-        dataset, Configuration("fake"),
-        [evaluations[1].samples[i] for indices in chosen.values() for i in indices],
-        tmp_path / "gallery.npz",
-    )
-    pictures = report.draw(dataset, evaluations[1], chosen, masks)
-    report.write(tmp_path, dataset, evaluations, outcome, pictures)
-    return evaluations, outcome
-
-
-def test_files_hold_the_same_numbers_as_the_table(dataset, fake, tmp_path):
-    evaluations, outcome = made_report(dataset, tmp_path)
-    assert json.loads((tmp_path / "results.json").read_text()) == outcome
-    with open(tmp_path / "samples.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 32
-    for method, result in zip(outcome["methods"], evaluations):
-        mine = [row for row in rows if row["method"] == method["method"]]
-        summary = summarize(*(
-            [int(row[column]) for row in mine] for column in ("intersection", "union")
-        ))
-        assert summary == method["metrics"]
-        assert [row["expression"] for row in mine] == [s.expression for s in result.samples]
-        assert method["skipped"] == 4
-        assert sum(part["samples"] for part in method["by_length"].values()) == 16
-    table = report.terminal_table(outcome)
-    assert "16 samples scored, 4 samples skipped (1 image unreadable)" in table
-    assert re.search(r"whole image +100\.00% +0\.00% .* 50\.00%", table)
-
-
-def test_paper_stands_beside_referit_test_only(dataset, fake, tmp_path):
-    _, outcome = made_report(dataset, tmp_path)
-    assert re.search(r"\n  paper +5\.07% .* 15\.12%\n", report.terminal_table(outcome))
-    assert ">paper<" in (tmp_path / "report.html").read_text()
-    _, outcome = made_report(dataset, tmp_path, split="val")
-    assert "paper" not in report.terminal_table(outcome)
-    dataset.name = "demo"
-    _, outcome = made_report(dataset, tmp_path)
-    assert "paper" not in report.terminal_table(outcome)
-    assert "synthetic data" in report.terminal_table(outcome)
-    assert "synthetic data</span>" in (tmp_path / "report.html").read_text()
-
-
-class Tags(HTMLParser):
-    """Collects tags and addresses, and checks that what is opened is closed."""
-
-    open_ended = {"meta", "img", "br", "html", "p", "th", "td", "tr", "path", "use"}
-
-    def __init__(self):
-        super().__init__()
-        self.stack, self.seen, self.addresses = [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.seen.append(tag)
-        self.addresses += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
-        if tag not in self.open_ended:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in self.open_ended:
-            assert self.stack.pop() == tag
-
-
-def test_page_is_sound_and_needs_nothing_else(dataset, fake, tmp_path):
-    made_report(dataset, tmp_path)
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    tags = Tags()
-    tags.feed(page)
-    assert tags.stack == []
-    assert tags.seen.count("img") == 3
-    assert "svg" in tags.seen
-    assert not {"script", "link", "b", "iframe"} & set(tags.seen)
-    assert all(re.match(r"data:image/jpeg;base64,|#", address) for address in tags.addresses)
-    assert "the &lt;b&gt;top&lt;/b&gt; &amp; more" in page or "left half" in page
-    assert "a &lt;b&gt;" in page
-    assert "$" not in re.sub(r"base64,[^\"]*", "", page)
-
-
-def test_gallery_shows_best_median_and_worst_of_different_images(dataset, fake, tmp_path):
-    result = run(dataset, tmp_path)
-    chosen = report.choose(result, 1)
-    assert list(chosen) == ["Best", "Median", "Worst"]
-    ious = {title: result.ious[indices] for title, indices in chosen.items()}
-    assert ious["Best"] == 1 and ious["Median"] == 1 and ious["Worst"] == pytest.approx(1 / 3)
-    images = [result.samples[i].image.id for indices in chosen.values() for i in indices]
-    assert len(set(images)) == 3
-    assert report.choose(result, 1) == chosen
-    assert sum(len(indices) for indices in report.choose(result, 9).values()) <= 5
 
 
 def test_files_of_a_method_are_found_or_the_command_is_named(tmp_path):
@@ -461,7 +314,7 @@ def test_command_line(dataset, tmp_path):
         (["--data", "/nowhere"], 1, "prepare_referit.py"),
         (["--data", "DATA", "--weights", "/no/a.caffemodel"], 1, "tools/train.py --model highres"),
         (["--data", "DATA", "--method", "all", "--weights", "f"], 1, "which model is it for"),
-        (["--data", "DATA", "--weights", "lowres=f"], 1, "uses the model lowres is evaluated"),
+        (["--data", "DATA", "--weights", "lowres=f"], 1, "uses the model lowres is chosen"),
         (["--data", "DATA", "--method", "whole-image", "--split", "val"], 1, "no sample"),
         (["--data", "DATA", "--workers", "0"], 2, "--workers is 0"),
         (["--method", "magic"], 2, "invalid choice"),

@@ -24,7 +24,7 @@ from objseg.box_predictions import NOTHING, read_predictions, score
 from objseg.dataset import Dataset
 from objseg.files import REPOSITORY, Progress, sha256, write_text
 from objseg.metrics import NAMES, summarize
-from objseg.report import COLUMNS
+from objseg.report.results import HEADINGS
 
 
 def parse():
@@ -79,7 +79,7 @@ def main():
         "degenerate boxes": scores.tally["degenerate box"],
         "empty results": scores.tally["empty result"],
     }
-    print(f"{'':8}" + "".join(f"{column:>13}" for column in COLUMNS))
+    print(f"{'':8}" + "".join(f"{column:>13}" for column in HEADINGS.values()))
     for row, metrics in rows.items():
         print(f"{row:8}" + "".join(f"{100 * metrics[name]:12.2f}%" for name in NAMES))
     print(", ".join(f"{name} {count:,}" for name, count in counts.items()))
