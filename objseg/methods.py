@@ -28,7 +28,8 @@ class Method:
     """A row of Table 1.
 
     ``paper`` is the row's precision@0.5 ... @0.9 and overall IoU in percent on the ReferIt test
-    split. ``open`` takes a Configuration, loads the net and returns ``find(image, expressions,
+    split, ``seconds`` the time an input takes on a Tesla K40 in the paper's Table 2, None where it
+    has none. ``open`` takes a Configuration, loads the net and returns ``find(image, expressions,
     image_id, tally)``, which iterates over what it finds, a finding an expression;
     ``draw(image, findings, tally)`` iterates over their masks, bool (H, W). ``image`` is (H, W, 3)
     uint8 BGR, ``image_id`` its id in a data set or None, ``tally`` a collections.Counter of what
@@ -46,6 +47,7 @@ class Method:
     draw: Callable
     model: Optional[str] = None
     needs: Optional[str] = None
+    seconds: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def _baseline(module, function):
     return call
 
 
-PER_WORD = dict(open=_baseline("per_word", "open_words"), model="per-word")
+# Table 2 has one figure for the three ways to combine the words.
+PER_WORD = dict(open=_baseline("per_word", "open_words"), model="per-word", seconds=0.169)
 SCRC = dict(open=_baseline("scrc", "open_boxes"), model="scrc", needs="features")
 GROUNDER = dict(open=_baseline("grounder", "open_boxes"), model="grounder", needs="features")
 RECTANGLE = dict(draw=_baseline("best_box", "rectangles"))
@@ -169,7 +172,7 @@ METHODS = {
         ),
         Method(
             "scrc-grabcut", "SCRC grabcut", (11.91, 7.71, 4.33, 1.78, 0.36, 17.84),
-            **SCRC, **GRABCUT,
+            **SCRC, **GRABCUT, seconds=4.319,
         ),
         Method(
             "grounder-bbox", "GroundeR bbox", (11.08, 6.20, 2.74, 0.78, 0.20, 20.50),
@@ -177,12 +180,12 @@ METHODS = {
         ),
         Method(
             "grounder-grabcut", "GroundeR grabcut", (14.09, 9.62, 5.78, 2.65, 0.62, 20.09),
-            **GROUNDER, **GRABCUT,
+            **GROUNDER, **GRABCUT, seconds=3.753,
         ),
         Method(
             "mcg-classification", "MCG classification", (12.72, 9.88, 7.38, 4.73, 1.88, 18.08),
             _baseline("segment_classifier", "open_segments"),
-            _baseline("segment_classifier", "as_found"), "mcg", "segments",
+            _baseline("segment_classifier", "as_found"), "mcg", "segments", 9.375,
         ),
         Method(
             "lowres", "Ours (low resolution)", (29.54, 21.61, 13.69, 5.94, 0.75, 45.57),
@@ -190,7 +193,7 @@ METHODS = {
         ),
         Method(
             "highres", "Ours (high resolution)", (34.02, 26.71, 19.32, 11.63, 3.92, 48.03),
-            model="highres", **STAGE,
+            model="highres", **STAGE, seconds=0.325,
         ),
     )
 }
@@ -268,6 +271,11 @@ def _regions(method, size, data, prototxt, cached):
     if method.needs == "features":
         found["crops"] = _net(prototxt, "crops", size)
         found["trunk"] = REPOSITORY / size.pretrained
+    if method.needs == "features" and not cached and not found["trunk"].is_file():
+        raise ValueError(
+            f"{found['trunk']} does not exist: the trunk that makes the features of boxes; make it "
+            f"with: python {size.recipes['lowres'].start_command}"
+        )
     if cached and method.needs == "features":
         found["features"] = data / "features" / size.name
         if not (found["features"] / "index.json").is_file():

@@ -1,0 +1,79 @@
+"""Time methods on a split of a prepared data set: the paper's Table 2.
+
+    python tools/time_referit.py --method all
+    python tools/time_referit.py --size slim --method highres --method mcg-classification
+
+The time runs from the decoded image to the mask. What eval_referit.py reads from the data set,
+proposals and features, is made anew and is part of the time; loading a net is not. "Alone" is one
+expression of an image, as in Table 2; "shared" is all the expressions of an image together, over
+their number. One process computes on every core; OPENBLAS_NUM_THREADS=N takes N.
+
+Prints the table and writes timing.json, which eval_referit.py shows in its report.html.
+"""
+
+import environment
+
+environment.enter()
+
+import argparse
+import json
+import sys
+from functools import partial
+
+from switches import add_methods, chosen, positive
+
+from objseg.files import Progress, write_text
+from objseg.methods import METHODS, open_methods
+from objseg.timing import blas_threads, draw_cases, measure, table
+
+
+def parse():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_methods(parser)
+    parser.add_argument("--samples", type=positive, default=20, metavar="N",
+                        help="images to time each method on, drawn at random (default: 20)")
+    return parser.parse_args()
+
+
+def main():
+    """Time every method by itself, print Table 2, write timing.json."""
+    options = parse()
+    dataset, configurations, out = chosen(options, cached=False)
+    cases, problems = draw_cases(dataset, options.split, options.samples)
+    for problem in problems:
+        print(f"skipped: {problem}", file=sys.stderr)
+
+    # Loading Caffe takes its time; by now the input is known to be good.
+    from objseg.devices import device_name, use_device
+
+    use_device(options.gpu)
+    methods = []
+    with Progress(2 * len(cases) * len(configurations), "time", "call") as progress:
+        for configuration in configurations:
+            method = METHODS[configuration.method]
+            advance = partial(progress.advance, note=method.title)
+            measured = measure(open_methods([configuration]), cases, advance)
+            methods.append({
+                "method": method.name, "title": method.title, **measured, "paper": method.seconds,
+            })
+    outcome = {
+        "data": dataset.name,
+        "split": options.split,
+        "size": options.size,
+        "device": device_name(options.gpu),
+        "threads": blas_threads(),
+        "images": len(cases),
+        "samples": len(cases),
+        "synthetic": dataset.name == "demo",
+        "methods": methods,
+    }
+    print("\n".join(table(outcome)))
+    write_text(out / "timing.json", json.dumps(outcome, indent=1, ensure_ascii=False) + "\n")
+    print(f"\ntimes: {out / 'timing.json'}")
+
+
+if __name__ == "__main__":
+    environment.run(main)
