@@ -39,5 +39,7 @@ def masked_crop(image, mask, side):
     if box is None:
         raise ValueError("an empty mask has no picture")
     picture = crop(image, box, side)
-    picture[crop(mask.astype(np.uint8) * 255, box, side) < 128] = OUTSIDE
+    xmin, ymin, xmax, ymax = box
+    inside = mask[ymin : ymax + 1, xmin : xmax + 1].astype(np.uint8) * 255  # cut first: it is fast
+    picture[crop(inside, (0, 0, xmax - xmin, ymax - ymin), side) < 128] = OUTSIDE
     return picture

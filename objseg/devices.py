@@ -4,9 +4,11 @@ Caffe ends the process when a GPU fails it, so another process tries it first.
 """
 
 import functools
+import platform
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import caffe
 
@@ -47,6 +49,14 @@ def use_device(gpu=None):
         raise ValueError(f"--gpu {gpu}: this Caffe cannot use it: {problem}")
     caffe.set_device(gpu)
     caffe.set_mode_gpu()
+
+
+def device_name(gpu=None):
+    """The name of GPU number ``gpu``, or of the processor if it is None (str)."""
+    if gpu is not None:
+        return cuda_driver.devices()[gpu].name
+    found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found.group(1) if found else platform.machine()
 
 
 @functools.cache
@@ -148,22 +158,27 @@ CAUSES = (
 """What Caffe writes, by CUDA's error texts and its numbers before and since CUDA 10.1."""
 
 
+SPARE = 2**29
+"""Bytes of GPU memory to leave for what :mod:`objseg.cost` does not count: the kernels that CUDA
+loads when they are first used, cuBLAS's workspace, an LSTM's steps."""
+
+
 def check_room(memory, batch, iter_size, together=1, free=None):
     """Refuse a training that does not fit the GPU in use, before it has begun.
 
     ``memory`` is a :class:`objseg.cost.Memory`; ``batch`` expressions, ``together`` of which share
-    an image, ``iter_size`` batches a step; ``free`` bytes (default: what the driver says). Raises
-    ValueError naming the largest batch that fits. Returns a warning (str) where that depends on
-    cuDNN's workspaces, else None.
+    an image, ``iter_size`` batches a step; ``free`` bytes (default: what the driver says, to be
+    asked when every net is made, since then cuDNN's workspaces are taken). Raises ValueError naming
+    a batch that fits. Returns a warning (str) where less than ``SPARE`` would be left, else None.
     """
     free = cuda_driver.memory()[0] if free is None else free
-    room, needed = free - memory.workspace, memory.total(batch)
+    room, needed = free - SPARE, memory.total(batch)
     if needed <= room:
         return None
     gib = 2.0**30
     figures = (
-        f"a batch of {batch} needs about {needed / gib:.1f} GiB of GPU memory, and cuDNN up to "
-        f"{memory.workspace / gib:.1f} GiB for workspaces; {free / gib:.1f} GiB are free"
+        f"a batch of {batch} needs about {needed / gib:.1f} GiB of GPU memory, and "
+        f"{free / gib:.1f} GiB are free beside cuDNN's workspaces"
     )
     workspaces = "a smaller CAFFE_CUDNN_WORKSPACE_MB takes less"
     if needed <= free:

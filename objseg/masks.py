@@ -54,9 +54,10 @@ def bounding_box(mask):
 
     None when the mask is empty.
     """
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not columns.size:
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
         return None
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
     return [int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])]
 
 

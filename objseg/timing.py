@@ -113,7 +113,7 @@ def table(outcome):
         f"{outcome['data']}{' (synthetic data)' if outcome['synthetic'] else ''}, split "
         f"{outcome['split']}, size {outcome['size']}: {outcome['samples']} expressions, each of "
         "another image",
-        f"{outcome['device']}, {outcome['threads']} threads; median [quartiles]",
+        f"{outcome['device']}, BLAS threads: {outcome['threads']}; median [quartiles]",
         "",
         *("  ".join([f"{row[0]:<{widths[0]}}",
                      *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:]))]).rstrip()

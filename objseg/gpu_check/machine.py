@@ -10,7 +10,7 @@ import caffe
 import numpy as np
 
 from objseg import cuda_driver
-from objseg.devices import use_device
+from objseg.devices import device_name, use_device
 
 SETTINGS = {
     "CAFFE_TF32": "float32 arithmetic; 1 lets matrix products round their factors to TF32",
@@ -31,7 +31,7 @@ def describe(gpu):
     facts = {
         "Caffe": f"{caffe.__version__} in {Path(caffe.__file__).parent}",
         "Python": f"{platform.python_version()}, numpy {np.__version__}",
-        "CPU": f"{_processor()}, {len(os.sched_getaffinity(0))} cores usable",
+        "CPU": f"{device_name()}, {len(os.sched_getaffinity(0))} cores usable",
     }
     if gpu is not None:
         facts.update(_gpu(gpu))
@@ -53,11 +53,6 @@ def _gpu(number):
         "driver": f"{cuda_driver.driver_version() or 'version unknown'}, "
                   f"serves CUDA up to {major}.{minor}",
     }
-
-
-def _processor():
-    found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found.group(1) if found else platform.machine()
 
 
 def _loaded(name):

@@ -46,11 +46,14 @@ def expressions_per_image(parameters):
                (json.loads(layer.python_param.param_str) for layer in _data_layers(parameters)))
 
 
-def on_data(parameters, data, images):
-    """Point the data layers of a NetParameter at the data set ``data``, ``images`` a batch."""
+def on_data(parameters, data, images, **files):
+    """Point the data layers of a NetParameter at the data set ``data``, ``images`` a batch.
+
+    ``files`` are further settings of the layers, paths: their features or proposals.
+    """
     for layer in _data_layers(parameters):
         settings = json.loads(layer.python_param.param_str)
-        given = dict(data=str(data), split="train", workers=1,
+        given = dict(data=str(data), split="train", workers=1, **files,
                      batch=images * settings.get("expressions_per_image", 1))
         settings.update((key, given[key]) for key in given if key in settings)
         layer.python_param.param_str = json.dumps(settings)

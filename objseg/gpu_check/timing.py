@@ -33,30 +33,41 @@ def time_training(check, stage, images):
         result["loss_on_the_cpu"] = _loss(net)
         data_layer.seek(0)
         check.device()
-    losses, seconds, waited = [], [], []
-    for _ in range(check.iterations + 1):
-        began, before = time.perf_counter(), data_layer.seconds
-        solver.step(1)
-        losses.append(_loss(net))  # waits for the device
-        seconds.append(time.perf_counter() - began)
-        waited.append(data_layer.seconds - before)
+    result.update(run_iterations(solver, check.iterations))
+    losses = result["losses"]
     operations = cost.operations(net, frozen)
     needed = cost.training_memory(net, images, solver_parameters.type, frozen)
     off = abs(losses[0] - result.get("loss_on_the_cpu", losses[0])) / abs(losses[0])
     return {
-        **result, "images": images, "arithmetic": machine.arithmetic(), "losses": losses,
-        "seconds": seconds[1:], "data_seconds": waited[1:], **_peak_memory(free),
+        **result, "images": images, "arithmetic": machine.arithmetic(), **peak_memory(free),
         "memory_expected": needed.total(images), "operations": operations,
         "bus_bytes": cost.bus_bytes(net, frozen),
         "passed": bool(np.isfinite(losses).all() and off <= LIMITS[machine.arithmetic()].values),
     }
 
 
+def run_iterations(solver, count):
+    """Train for one iteration more than ``count``.
+
+    Returns all ``losses``, and ``seconds`` and ``data_seconds``, spent in the data layer, of every
+    iteration but the first, which allocates the net's blobs.
+    """
+    net, data_layer = solver.net, solver.net.layers[0]
+    losses, seconds, waited = [], [], []
+    for _ in range(count + 1):
+        began, before = time.perf_counter(), data_layer.seconds
+        solver.step(1)
+        losses.append(_loss(net))  # waits for the device
+        seconds.append(time.perf_counter() - began)
+        waited.append(data_layer.seconds - before)
+    return {"losses": losses, "seconds": seconds[1:], "data_seconds": waited[1:]}
+
+
 def _loss(net):
     return float(net.blobs["loss"].data)
 
 
-def _peak_memory(free_before):
+def peak_memory(free_before=None):
     """What this process came to hold, on the GPU if ``free_before`` bytes were free there."""
     if free_before is None:
         return {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
@@ -70,19 +81,17 @@ def time_segmentation(check):
     segmenter = Segmenter(check.path("deploy", "highres"), None, dataset.vocabulary, check.gpu)
     alone, shared = [], []
     for turn, image in enumerate(dataset.images("test")):
-        pixels = read_image(image.path)
-        spoken = [e for region in image.regions for e in region.expressions]
-        spoken = (spoken * EXPRESSIONS)[:EXPRESSIONS]
-        responses, together = time_responses(segmenter, pixels, [spoken])
-        _, apart = time_responses(segmenter, pixels, [[expression] for expression in spoken])
+        pixels, expressions = read_image(image.path), spoken(image)
+        responses, together = time_responses(segmenter, pixels, [expressions])
+        _, apart = time_responses(segmenter, pixels, [[text] for text in expressions])
         if turn == 0:  # warms up
             caffe.set_mode_cpu()
-            expected, _ = time_responses(segmenter, pixels, [spoken])
+            expected, _ = time_responses(segmenter, pixels, [expressions])
             check.device()
             error = greatest_error(np.array(expected), np.array(responses))
             continue
-        shared.append(together / len(spoken))
-        alone.append(apart / len(spoken))
+        shared.append(together / EXPRESSIONS)
+        alone.append(apart / EXPRESSIONS)
     limit = LIMITS[machine.arithmetic()].values
     return {
         "alone": alone, "shared": shared, "expressions": EXPRESSIONS, "error": error,
@@ -91,18 +100,29 @@ def time_segmentation(check):
     }
 
 
+def spoken(image):
+    """EXPRESSIONS expressions (list of str) of an Image, some twice where it has fewer."""
+    expressions = [text for region in image.regions for text in region.expressions]
+    return (expressions * EXPRESSIONS)[:EXPRESSIONS]
+
+
 def time_torch(check, task, images):
     """Time the same network in PyTorch: task train, alone or shared."""
+    answer = torch_reference.ask(check.torch_python, torch_request(check, task, images))
+    return {**answer, "arithmetic": machine.arithmetic(), "passed": True}
+
+
+def torch_request(check, task, images):
+    """What to ask :mod:`objseg.torch_reference` for: a task of :func:`time_torch`."""
     net = caffe.Net(str(check.path("deploy", "highres")), caffe.TEST)
     train_net = nets.read_net(check.path("train", "highres"))
     expressions = {"alone": 1, "shared": EXPRESSIONS,
                    "train": nets.expressions_per_image(train_net)}
-    answer = torch_reference.ask(check.torch_python, {
+    return {
         "shapes": nets.shapes(net), "task": "train" if task == "train" else "segment",
         "frozen": sorted(cost.frozen_layers(train_net)),
         "device": "cpu" if check.gpu is None else f"cuda:{check.gpu}", "threads": 0,
         "tf32": machine.arithmetic() == "TF32", "input": net.blobs["image"].shape[2],
         "words": net.blobs["tokens"].shape[0], "images": int(images),
         "expressions": expressions[task], "iterations": check.iterations,
-    })
-    return {**answer, "arithmetic": machine.arithmetic(), "passed": True}
+    }
