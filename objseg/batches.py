@@ -147,8 +147,9 @@ class BatchMaker:
 
     image (I, 3, S, S) uint8 BGR, not yet mean-subtracted; tokens (T, N) int32; continuation (T, N)
     float32; label (N, 1, h, w) bool, or (I, V, h, w) with ``label_words``; image_index (N,) int32;
-    and ``unreadable``, messages about images that could not be read. Such an image's group is
-    replaced by the next one in the order, so the stream stays the same for any number of workers.
+    ``samples``, their names (str); and ``unreadable``, messages about images that could not be
+    read. Such an image's group is replaced by the next one in the order, so the stream stays the
+    same for any number of workers.
     """
 
     def __init__(self, settings):
@@ -189,6 +190,7 @@ class BatchMaker:
         for position in range(batch * settings.images, (batch + 1) * settings.images):
             parts.append(self._readable_part(position, unreadable))
         result = {key: np.stack([part[key] for part in parts]) for key in ("image", "label")}
+        result["samples"] = [str(sample) for part in parts for sample in part["samples"]]
         result["unreadable"] = unreadable
         if not settings.label_words:
             result["label"] = np.concatenate(result["label"])[:, None]

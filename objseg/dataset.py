@@ -45,6 +45,9 @@ class Sample(NamedTuple):
     region: Region
     expression: str
 
+    def __str__(self):
+        return f"image {self.image.id}, region {self.region.id}: {self.expression}"
+
 
 @contextlib.contextmanager
 def _no_garbage_collection():

@@ -34,8 +34,8 @@ class FeatureBatchMaker:
     """Makes batch number ``b`` of the endless stream: ``maker(b)`` returns a dict of arrays.
 
     A subclass says which ``samples`` it can use and what ``arrays`` a list of samples makes; the
-    dict has "unreadable" besides, messages about samples that are left out. The stream is the same
-    for any number of workers.
+    dict has "samples" besides, their names (str), and "unreadable", messages about samples that are
+    left out. The stream is the same for any number of workers.
     """
 
     def __init__(self, settings):
@@ -65,8 +65,9 @@ class FeatureBatchMaker:
         """Make batch number ``batch``, from 0."""
         N = self.settings.batch
         indices = [self.order.group(n)[0] for n in range(batch * N, (batch + 1) * N)]
-        arrays = self.arrays([self.samples[index] for index in indices])
-        return {**arrays, "unreadable": self.left_out}
+        samples = [self.samples[index] for index in indices]
+        names = [str(sample) for sample in samples]
+        return {**self.arrays(samples), "samples": names, "unreadable": self.left_out}
 
     def usable(self, samples):
         """Those of ``samples`` that can be trained on; adds to ``left_out`` why others cannot."""

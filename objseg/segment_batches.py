@@ -57,7 +57,7 @@ class SegmentBatchMaker(BatchMaker):
     image (I K, 3, C, C) uint8 BGR, not yet mean-subtracted; spatial (I K, 8, 1, 1) float32; tokens
     (T, N) int32; continuation (T, N) float32; region_index and sample_index (M,) int32, the segment
     and the expression of each pair; label (M, 1, 1, 1) bool, whether the IoU of the segment and the
-    expression's region is at least 0.5; and ``unreadable`` as in :class:`BatchMaker`.
+    expression's region is at least 0.5; and ``samples``, ``unreadable`` as in :class:`BatchMaker`.
 
     The K hold, for every expression, the proposal of best IoU with its region, if that is a match:
     among 100 proposals drawn at random it would be seen once in a while only. The others are drawn
@@ -110,6 +110,7 @@ class SegmentBatchMaker(BatchMaker):
             "region_index": of_image * settings.segments + pairs % settings.segments,
             "sample_index": expression,
             "label": np.concatenate([part["label"] for part in parts]).reshape(-1, 1, 1, 1),
+            "samples": [str(sample) for sample in samples],
             "unreadable": unreadable,
         }
 

@@ -1,6 +1,7 @@
 """The record of a training run: a CSV line an iteration, and the loss curve as a picture."""
 
 import csv
+import os
 import resource
 from pathlib import Path
 
@@ -38,6 +39,11 @@ class TrainingLog:
         """Append a line with a value for each of ``COLUMNS``."""
         with open(self.path, "a", newline="") as stream:
             csv.DictWriter(stream, COLUMNS).writerow(row)
+
+    def sync(self):
+        """Return when the lines are on the disk."""
+        with open(self.path) as stream:
+            os.fsync(stream.fileno())
 
     def summary(self):
         """Cost of the iterations so far: seconds, the data layer's share, peak memory; a line.

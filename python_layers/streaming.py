@@ -8,6 +8,7 @@ import caffe
 import numpy as np
 
 from objseg import layer_parameters
+from objseg.caffe_command import resumed_batch
 from objseg.geometry import MEAN_BGR
 from objseg.prefetch import Prefetcher
 
@@ -16,10 +17,11 @@ class StreamingLayer(caffe.Layer):
     """Streams the batches of a maker while the net computes; subclasses name the two classes.
 
     ``Settings`` is a dataclass, the keys of ``param_str``, with a field ``workers``. ``Maker`` is
-    made from settings; ``maker(b)`` returns batch number b as a dict of arrays and of
-    ``unreadable``, messages to print once; ``maker.shapes`` is {top: shape} in the order of the
-    tops. Arrays of type uint8 are BGR pixels, and lose the channel means on their way into the top.
-    The stream starts at batch 0; :meth:`seek` moves it.
+    made from settings; ``maker(b)`` returns batch number b as a dict of arrays, of ``samples``, the
+    names of what is in it, and of ``unreadable``, messages to print once; ``maker.shapes`` is
+    {top: shape} in the order of the tops. Arrays of type uint8 are BGR pixels, and lose the channel
+    means on their way into the top.
+    The stream starts at batch 0, or where `caffe train -snapshot` goes on; :meth:`seek` moves it.
     """
 
     Settings = None
@@ -40,10 +42,12 @@ class StreamingLayer(caffe.Layer):
         self.stream = None
         self.seconds = 0.0
         """Time spent in forward so far: waiting for the workers, and copying."""
+        self.samples = []
+        """Names of the samples in the tops."""
 
         for index, shape in enumerate(self.maker.shapes.values()):
             top[index].reshape(*shape)
-        self.seek(0)
+        self.seek(resumed_batch() if self.phase == caffe.TRAIN else 0)
 
     def seek(self, batch):
         """Go on with batch number ``batch`` of the stream; training resumes with this."""
@@ -58,6 +62,7 @@ class StreamingLayer(caffe.Layer):
         """Copy the next batch into the tops."""
         began = time.perf_counter()
         batch = next(self.stream)
+        self.samples = batch["samples"]
         for message in batch["unreadable"]:
             if message not in self.reported:
                 self.reported.add(message)

@@ -87,7 +87,7 @@ def test_the_schedule_shrinks_with_the_iterations(trained):
 def test_a_resumed_run_sees_the_same_data_and_ends_the_same(scenes, tmp_path, iter_size):
     """Resumed in another folder, as after a move; bit for bit, with one BLAS thread."""
     settings = (*TRAIN, "--model", "lowres", "--data", scenes, "--iter-size", iter_size,
-                "--iterations", 6)
+                "--iterations", 6, "--keep", 6)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     one_thread = dict(env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     run_tool(*settings, "--out", whole, **one_thread)
@@ -119,7 +119,7 @@ def test_runs_do_not_mix(scenes, tmp_path):
     assert not (tmp_path / "lowres_iter_99.caffemodel").exists()
     (tmp_path / "lowres_iter_1.solverstate").write_bytes(b"\xff torn")
     torn = run_tool(*settings, "--resume", check=False)
-    assert torn.returncode == 1 and "broken snapshot" in torn.stdout
+    assert torn.returncode == 1 and "no whole snapshot" in torn.stdout
 
 
 @pytest.mark.parametrize("model", ["lowres", "highres"])
@@ -129,7 +129,7 @@ def test_the_vocabulary_stays_with_the_weights(scenes, trained, model):
     assert kept.read_text() == words
     kept.write_text(words + "another\n")
     done = run_tool(*TRAIN, "--model", "highres", "--data", scenes, "--out", trained,
-                    "--resume", check=False)
+                    "--iterations", 4, "--resume", check=False)
     kept.write_text(words)
     assert done.returncode == 1 and "another vocabulary" in done.stdout
 
@@ -161,6 +161,7 @@ def test_an_interruption_leaves_a_snapshot(scenes, tmp_path, number):
     (("--data", "no/such/data"), "prepare_referit.py"),
     (("--weights", "no/such/file"), "no such file"),
     (("--validation-images", -1), "must be at least 0"),
+    (("--keep", 0), "--keep is 0"),
     (("--seed", -1), "--seed is -1"),
     (("--foreground", "nan"), "--foreground is nan"),
     (("--vocabulary-size", 0), "--vocabulary-size is 0"),

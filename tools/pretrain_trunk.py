@@ -31,7 +31,6 @@ power: 1
 max_iter: {iterations}
 momentum: 0.9
 weight_decay: 0.00001
-snapshot_prefix: "{prefix}"
 random_seed: {seed}
 solver_mode: CPU
 """
@@ -69,7 +68,7 @@ def main():
     )
     write_text(work / "train.prototxt", str(pretraining_net(SLIM, net, rows)))
     write_text(work / "solver.prototxt", SOLVER.format(
-        net=work / "train.prototxt", prefix=work / "pretraining", **vars(options)
+        net=work / "train.prototxt", **vars(options)
     ))
     caffe.set_mode_cpu()
     solver = caffe.get_solver(str(work / "solver.prototxt"))

@@ -4,7 +4,9 @@
     python tools/train.py --model highres
     python tools/train.py --model grounder --size slim --data data/demo --out out/mine --cpu
 
-Ctrl-C writes a snapshot and stops; --resume goes on from the newest one.
+Ctrl-C writes a snapshot and stops. --resume goes on from the newest whole one, also after a crash,
+and ends with the same weights as a run that was not interrupted (bit for bit on a CPU with
+OPENBLAS_NUM_THREADS=1).
 """
 
 import environment
@@ -12,6 +14,7 @@ import environment
 environment.enter()
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from switches import add_device
 from models.generate import generate
 from models.registry import MODELS
 from models.settings import add_switches, chosen_size, from_switches
+from models.solvers import solver_text
 from objseg.cost import frozen_layers, training_memory
 from objseg.dataset import Dataset
 from objseg.expressions import Vocabulary
@@ -46,6 +50,8 @@ def parse():
     before.add_argument("--resume", action="store_true", help="go on from the newest snapshot")
     before.add_argument("--overwrite", action="store_true",
                         help="delete the model's snapshots of an earlier run first")
+    parser.add_argument("--keep", type=int, default=3, metavar="N",
+                        help="snapshots to keep: the newest N, and the best by validation")
     parser.add_argument("--validate", type=int, metavar="N",
                         help="iterations between validations (default: a tenth of the run)")
     parser.add_argument("--validation-images", type=int, default=40, metavar="N",
@@ -54,6 +60,8 @@ def parse():
     options = parser.parse_args()
     if options.validate is not None and options.validate < 1:
         parser.error(f"--validate is {options.validate}, must be at least 1")
+    if options.keep < 1:
+        parser.error(f"--keep is {options.keep}, must be at least 1")
     if options.validation_images < 0:
         parser.error(f"--validation-images is {options.validation_images}, must be at least 0")
     return options
@@ -61,7 +69,8 @@ def parse():
 
 def starting_weights(options, recipe, out):
     """Return the path (str) of the file that the model starts from, or None for a random start."""
-    from objseg.training import TrainingError, snapshots
+    from objseg.snapshots import Snapshots
+    from objseg.training import TrainingError
 
     after = MODELS[options.model].after
     if options.weights == "none":
@@ -69,13 +78,13 @@ def starting_weights(options, recipe, out):
     if options.weights:
         path, make = Path(options.weights), "name another file"
     elif after:
-        found = snapshots(out, after, "caffemodel")
-        if not found:
+        newest = Snapshots(out, after).newest_weights()
+        if not newest:
             raise TrainingError(
                 f"no {after}_iter_*.caffemodel in {out}: train --model {after} first, or name a "
                 "file with --weights"
             )
-        return str(found[-1][1])
+        return str(newest)
     elif recipe.start:
         path, make = REPOSITORY / recipe.start, f"make it with: python {recipe.start_command}"
     else:
@@ -88,23 +97,20 @@ def starting_weights(options, recipe, out):
     return str(path.resolve())
 
 
-def clear_the_way(options, out):
-    """Return the snapshot (iteration, path) to resume from, or None; keep runs from mixing."""
-    from objseg.training import TrainingError, snapshots
+def snapshot_to_resume(options, snapshots):
+    """Return the Snapshot to go on from, or None; keep runs from mixing."""
+    from objseg.training import TrainingError
 
-    found = snapshots(out, options.model)
+    found, out = snapshots.all(), snapshots.folder
     if options.resume:
-        if not found:
-            print(f"no snapshot in {out} yet: starting afresh", file=sys.stderr)
-        return found[-1] if found else None
-    if found and not options.overwrite:
+        if found:
+            return snapshots.to_resume(lambda message: print(message, file=sys.stderr))
+        print(f"no snapshot in {out} yet: starting afresh", file=sys.stderr)
+    elif found and not options.overwrite:
         raise TrainingError(
-            f"{out} holds snapshots of an earlier run ({found[-1][1].name} is the newest): go on "
+            f"{out} holds snapshots of an earlier run ({found[-1].name} is the newest): go on "
             "with --resume, delete them with --overwrite, or choose another folder with --out"
         )
-    for ending in ("solverstate", "caffemodel"):
-        for _, path in snapshots(out, options.model, ending):
-            path.unlink()
     return None
 
 
@@ -148,7 +154,9 @@ def main():
     out = Path(options.out or REPOSITORY / size.snapshots).resolve()
     dataset = Dataset(data)
 
-    from objseg.training import Validation, make_solver, restore, train
+    from objseg.fingerprint import fingerprint
+    from objseg.snapshots import Snapshots, restore
+    from objseg.training import Validation, make_solver, train
 
     model = MODELS[options.model]
     settings = from_switches(
@@ -157,22 +165,25 @@ def main():
         features=str(data / "features" / size.name), proposals=str(data / "proposals"),
         mode="CPU" if options.gpu is None else "GPU",
     )
-    snapshot = clear_the_way(options, out)
+    net = model.train_net(size, settings)
+    run = fingerprint(dataset, size.name, net,
+                      solver_text(size, settings, model.title, model.start_reason))
+    snapshots = Snapshots(out, options.model, run, options.keep)
+    snapshot = snapshot_to_resume(options, snapshots)
     keep_vocabulary(options, size, dataset, out)
     generate(size, settings, out / "prototxt")
     if options.gpu is None and not options.cpu and size.mode == "GPU":
         print("no --gpu N given: training on the CPU", file=sys.stderr)
     solver, parameters = make_solver(
-        out / "prototxt" / f"solver_{options.model}.prototxt", model.fresh, options.gpu,
-        weights=not snapshot,
+        out / "prototxt" / f"solver_{options.model}.prototxt", model.fresh, snapshots.prefix,
+        options.gpu, weights=not snapshot,
     )
     if options.gpu is not None:
-        warn_of_memory(solver.net, parameters, model.train_net(size, settings), settings)
+        warn_of_memory(solver.net, parameters, net, settings)
     if snapshot:
-        iteration, path = snapshot
-        restore(solver, path)
-        solver.net.layers[0].seek(iteration * settings.iter_size)
-        print(f"resuming from {path}", file=sys.stderr)
+        restore(solver, snapshot)
+        solver.net.layers[0].seek(solver.iter * settings.iter_size)
+        print(f"resuming from {snapshot.state}", file=sys.stderr)
     validation = None
     if model.segments_pixels and options.validation_images:
         images = [image for image in dataset.images("val") if image.regions]
@@ -182,13 +193,19 @@ def main():
             validation = Validation(images, dataset, deploy, solver.net, options.gpu)
         else:
             print(f"{data}: the val split is empty, so there is no validation", file=sys.stderr)
+    if options.overwrite:  # not before all the checks above
+        snapshots.clear()
     log = TrainingLog(out / f"{options.model}_log.csv", solver.iter)
     try:
-        stopped = train(solver, parameters, options.model, log, validation,
+        stopped = train(solver, parameters, options.model, log, snapshots, validation,
                         options.validate or max(1, parameters.max_iter // 10))
     finally:
-        if log.draw():
-            print(log.summary())
+        with contextlib.suppress(OSError):  # a full disk, of which another error tells
+            if log.draw():
+                print(log.summary())
+    best, iou = snapshots.best(solver.iter)
+    if best:
+        print(f"best val overall IoU {iou:.4f}: {best.weights}")
     if stopped:
         print(f"stopped at iteration {solver.iter}; go on with --resume", file=sys.stderr)
         return 128 + stopped

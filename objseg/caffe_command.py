@@ -1,0 +1,45 @@
+"""What the caffe command was started with, for the Python layers that it runs."""
+
+import re
+from pathlib import Path
+
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+
+def command_line():
+    """Words of the running process's command line; within the caffe command sys.argv is empty."""
+    return Path("/proc/self/cmdline").read_text(errors="surrogateescape").split("\0")[:-1]
+
+
+def resumed_batch(words=None):
+    """Number of the batch that `caffe train -solver FILE -snapshot FILE` goes on with.
+
+    A layer is not told that its solver was restored. ``words`` are the command line, by default
+    that of this process; without a snapshot, and in any other command, the answer is 0. Raises
+    ValueError when the snapshot's name does not tell its iteration.
+    """
+    words = command_line() if words is None else words
+    if Path(words[0]).name != "caffe":
+        return 0
+    snapshot, solver = _flag(words, "snapshot"), _flag(words, "solver")
+    if not snapshot:
+        return 0
+    found = re.search(r"_iter_(\d+)\.solverstate(\.h5)?$", snapshot)
+    if not found:
+        raise ValueError(
+            f"-snapshot {snapshot}: the name must end in _iter_N.solverstate, as Caffe gave it, "
+            "since N is the place in the data; rename the file back"
+        )
+    parameters = text_format.Parse(Path(solver).read_text(), caffe_pb2.SolverParameter())
+    return int(found.group(1)) * parameters.iter_size
+
+
+def _flag(words, name):
+    """The value of a flag in gflags' four spellings, the last one given; None without it."""
+    value = None
+    for word, following in zip(words, words[1:] + [""]):
+        match = re.fullmatch(rf"--?{name}(=(.*))?", word)
+        if match:
+            value = match.group(2) if match.group(1) else following
+    return value
