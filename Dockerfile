@@ -114,7 +114,7 @@ RUN apt-get update \
     && install --directory --owner=caffe --group=caffe /workspace \
     && install --directory --mode=1777 /tmp/matplotlib
 # HOME need not be writable, so that any --user works.
-ENV LANG=C.UTF-8 MPLCONFIGDIR=/tmp/matplotlib \
+ENV LANG=C.UTF-8 MPLCONFIGDIR=/tmp/matplotlib OMPI_MCA_odls_base_sigkill_timeout=30 \
     PYTHONPATH=/workspace:/workspace/python_layers
 WORKDIR /workspace
 CMD ["bash"]

@@ -58,6 +58,20 @@ class Settings:
                 f"{recipe.expressions_per_image} expressions each (--expressions-per-image)"
             )
 
+    def divided(self, ranks):
+        """The Settings of each of so many ``ranks``, which share a batch among them.
+
+        Raises ValueError when they cannot.
+        """
+        recipe, unit = self.recipe, self.recipe.expressions_per_image
+        if recipe.batch % (ranks * unit):
+            images = f", in images of {unit} expressions" if unit > 1 else ""
+            raise ValueError(
+                f"{ranks} ranks cannot share a batch of {recipe.batch} evenly{images}; give --batch "
+                f"a multiple of {ranks * unit}, or start another number of ranks"
+            )
+        return replace(self, recipe=replace(recipe, batch=recipe.batch // ranks))
+
 
 def add_switches(parser):
     """Add the switches that change the nets and solvers to an argparse parser."""

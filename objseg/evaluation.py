@@ -28,6 +28,7 @@ from objseg.images import ImageError, read_image
 from objseg.masks import bounding_box
 from objseg.methods import METHODS, Configuration, open_methods
 from objseg.metrics import areas, iou
+from objseg.ranks import ALONE
 
 JOURNAL_VERSION = 3
 """Part of every journal's key; raise it when a change of the code changes what is measured."""
@@ -72,7 +73,9 @@ class Evaluation:
         return iou(self.intersections, self.unions)
 
 
-def evaluate(dataset, split, configurations, folder, samples, unreadable, workers=1):
+def evaluate(
+    dataset, split, configurations, folder, samples, unreadable, workers=1, ranks=ALONE
+):
     """Score ``samples`` (of ``dataset.samples(split)``, in that order): an Evaluation a method.
 
     ``configurations`` is one of :func:`objseg.methods.passes`. ``folder`` holds the journals.
@@ -80,8 +83,9 @@ def evaluate(dataset, split, configurations, folder, samples, unreadable, worker
     once; images already in it are skipped without trying.
 
     Several ``workers`` are processes with a net each, on the same number of BLAS threads as this
-    one, so that sums are rounded alike and the result is the same to the last pixel. Raises
-    EvaluationError when no sample could be scored or a worker dies.
+    one, so that sums are rounded alike and the result is the same to the last pixel; several
+    ``ranks`` are that, too, and all but this one call :func:`assist`. Raises EvaluationError when
+    no sample could be scored or a worker dies.
     """
     index = sha256(dataset.directory / "index.json")
     images = [list(group) for _, group in groupby(samples, key=lambda sample: sample.image.id)]
@@ -105,7 +109,7 @@ def evaluate(dataset, split, configurations, folder, samples, unreadable, worker
         ]
         left = sum(len(image) for image in todo)
         with Progress(len(samples), title, "sample", initial=len(samples) - left) as progress:
-            scored = _score_all(dataset, configurations, todo, workers)
+            scored = _score_all(dataset, configurations, todo, workers, ranks)
             with contextlib.closing(scored):  # a break or an error here stops the workers too
                 for image_id, count, scores, problem in scored:
                     if problem is None:
@@ -259,7 +263,12 @@ class Scorer:
         return image_id, len(wanted), scores, None
 
 
-def _score_all(dataset, configurations, images, workers):
+def assist(dataset, configurations, ranks):
+    """Compute this rank's part of an :func:`evaluate` that the first of the ``ranks`` is in."""
+    ranks.assist(Scorer(dataset.directory, configurations))
+
+
+def _score_all(dataset, configurations, images, workers, ranks):
     """Yield what Scorer returns for every image, in any order."""
     tasks = [
         (
@@ -268,6 +277,9 @@ def _score_all(dataset, configurations, images, workers):
         )
         for image in images
     ]
+    if ranks.size > 1:
+        yield from ranks.spread(Scorer(dataset.directory, configurations), tasks)
+        return
     workers = min(workers, len(tasks))
     if workers <= 1:
         scorer = Scorer(dataset.directory, configurations)

@@ -110,7 +110,8 @@ def make_proposals(
     ``kinds`` lists Boxes, Segments or both. The folder ``published`` holds <image>.txt and
     <image>.mat, which are taken in place of our own; where one is missing our own are made, or with
     ``require_published`` it is an error. Files of an earlier run that are newer than their picture
-    are kept; ``overwrite`` deletes them first. Returns Made. Raises ProposalError when they were made with other settings.
+    are kept; ``overwrite`` deletes them first. Returns Made. Raises ProposalError when they were
+    made with other settings.
     """
     for kind in kinds:
         source = {"published": published and published.name}

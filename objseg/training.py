@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import signal
 import time
 from pathlib import Path
@@ -14,8 +15,9 @@ from google.protobuf import text_format
 from objseg.devices import use_device
 from objseg.files import Progress, write_text
 from objseg.images import ImageError
-from objseg.metrics import areas, summarize
+from objseg.metrics import areas, iou
 from objseg.prefetch import WorkerError
+from objseg.ranks import ALONE, RanksError
 from objseg.segmenter import Segmenter
 from objseg.weights import WeightsError, check_fits, set_forget_bias
 
@@ -30,18 +32,22 @@ class TrainingError(ValueError):
     """Training that cannot go on; the message says what to do."""
 
 
-def make_solver(solver_file, fresh, prefix, gpu=None, weights=True):
+def make_solver(solver_file, net, fresh, prefix, gpu=None, weights=True):
     """Build the Caffe solver of ``solver_file`` for the CPU (``gpu`` None) or a GPU.
+
+    ``net`` is the NetParameter of the net that the file names; the batch may be another.
 
     The file stays the single source of the values. Overridden are only the mode and Caffe's own
     test phase and snapshots, which :func:`train` replaces; ``prefix`` is that of
     :class:`objseg.snapshots.Snapshots`. Its starting weights are checked before
     Caffe reads them: only the layers ``fresh`` may be missing and start from their fillers.
     ``weights`` False leaves them out, for a snapshot that will be restored.
-    Returns (solver, its SolverParameter).
+    Returns (solver, its SolverParameter, with the net as net_param).
     """
     use_device(gpu)
     parameters = text_format.Parse(Path(solver_file).read_text(), caffe_pb2.SolverParameter())
+    parameters.ClearField("net")
+    parameters.net_param.CopyFrom(net)
     used = caffe_pb2.SolverParameter()
     used.CopyFrom(parameters)
     used.solver_mode = used.CPU if gpu is None else used.GPU
@@ -50,7 +56,7 @@ def make_solver(solver_file, fresh, prefix, gpu=None, weights=True):
     used.snapshot_prefix = prefix
     if gpu is not None:
         used.device_id = gpu
-    run_file = Path(solver_file).with_suffix(".run.prototxt")
+    run_file = Path(f"{prefix}_run.prototxt")
     write_text(run_file, str(used))
     solver = caffe.get_solver(str(run_file))
     # A fresh LSTM, too, starts with its forget bias; starting weights bring theirs.
@@ -89,10 +95,13 @@ class Interruption:
 
 
 class Validation:
-    """Overall IoU on some images of the val split, with the weights of the net in training."""
+    """Overall IoU on some images of the val split, with the weights of the net in training.
 
-    def __init__(self, images, dataset, deploy, net, gpu=None):
-        self.images, self.dataset = images, dataset
+    The ``ranks`` share the work.
+    """
+
+    def __init__(self, images, dataset, deploy, net, gpu=None, ranks=ALONE):
+        self.images, self.dataset, self.ranks = images[ranks.rank::ranks.size], dataset, ranks
         self.segmenter = Segmenter(deploy, None, dataset.vocabulary, gpu)
         self.segmenter.net.share_with(net)
 
@@ -101,18 +110,21 @@ class Validation:
 
         None when no image could be read, or ``stopped()`` came true before the end.
         """
-        measured = []
+        measured, given_up = np.zeros(2, np.int64), False
         for image in self.images:
             if stopped():
-                return None
+                given_up = True
+                break
             try:
                 pixels, masks = self.dataset.pixels_and_masks(image.id, image.path)
             except ImageError:
                 continue  # preparing and the data layer report it
             pairs = [(masks[r.id], e) for r in image.regions for e in r.expressions]
             scores = self.segmenter.scores(pixels, [expression for _, expression in pairs])
-            measured += [areas(score > 0, mask) for (mask, _), score in zip(pairs, scores)]
-        return summarize(*zip(*measured))["overall_iou"] if measured else None
+            for (mask, _), score in zip(pairs, scores):
+                measured += areas(score > 0, mask)
+        intersection, union, given_up = self.ranks.total(np.append(measured, given_up))
+        return float(iou(intersection, union)) if union and not given_up else None
 
 
 class Iterations:
@@ -122,8 +134,8 @@ class Iterations:
     positioned by whoever restores a snapshot, and Caffe's random numbers start anew every time.
     """
 
-    def __init__(self, solver, seed):
-        self.solver, self.seed = solver, seed
+    def __init__(self, solver, seed, ranks=ALONE):
+        self.solver, self.seed, self.ranks = solver, seed, ranks
         self.net, self.data_layer = solver.net, solver.net.layers[0]
         self.draws = any(layer.type == "Dropout" for layer in self.net.layers)
         self.passes = []
@@ -139,7 +151,8 @@ class Iterations:
         """Run an iteration and return its loss; raises TrainingError when that is not finite."""
         self.passes.clear()
         if self.draws:
-            random = np.random.RandomState([self.seed, self.solver.iter])
+            number = self.solver.iter * self.ranks.size + self.ranks.rank
+            random = np.random.RandomState([self.seed, number])
             caffe.set_random_seed(int(random.randint(2**31)))
         self.solver.step(1)
         loss = np.mean([loss for loss, _ in self.passes])
@@ -168,7 +181,7 @@ def explained(solver, snapshots):
     """Say of what ends training within the block what to do, and which snapshot there is."""
     try:
         yield
-    except (TrainingError, WorkerError, OSError) as error:
+    except (TrainingError, RanksError, WorkerError, OSError) as error:
         message = str(error)
         if isinstance(error, WorkerError):
             message += "\nWith that put right, go on with --resume."
@@ -184,48 +197,67 @@ def explained(solver, snapshots):
         ) from error
 
 
-def train(solver, parameters, name, log, snapshots=None, validation=None, validate_every=0):
+def train(
+    solver, parameters, name, log, snapshots=None, validation=None, validate_every=0, ranks=ALONE
+):
     """Run ``solver`` to its last iteration or to an interruption.
 
     ``name`` is shown, ``log`` a TrainingLog. ``snapshots``, a Snapshots or None, gets one every
     ``parameters.snapshot`` iterations, at a new best validation, at the end, and when SIGINT or
-    SIGTERM arrives or a data worker dies; an iteration in progress is finished first. Returns the
-    number of the signal that stopped it, or None. Raises TrainingError when loss or weights are not
-    finite, when data cannot be had, and when the disk is full.
+    SIGTERM arrives or a data worker dies; an iteration in progress is finished first. All ``ranks``
+    call this together, and the first of them speaks and writes. Returns the number of the signal
+    that stopped it, or None. Raises TrainingError when loss or weights are not finite, when data
+    cannot be had, when the disk is full, and when a rank is lost.
     """
-    iterations, recent, iou = Iterations(solver, parameters.random_seed), [], None
+    iterations, recent = Iterations(solver, parameters.random_seed, ranks), []
     data_layer, end, saved = iterations.data_layer, parameters.max_iter, solver.iter
+    best, found, signalled = snapshots.best(solver.iter)[1] if snapshots else 0, None, None
 
-    def save():
+    def save(checked=True):
         nonlocal saved
-        if snapshots and solver.iter != saved:
+        if checked:
             iterations.check_weights()
+            ranks.check_alike(solver.net)
+        if ranks.rank == 0 and snapshots and solver.iter != saved:
             log.sync()
-            snapshots.take(solver, iou)
-            saved = solver.iter
+            snapshots.take(solver, found)
+        saved = solver.iter
 
-    with explained(solver, snapshots), Progress(end, name, "it", initial=solver.iter) as progress, \
-            Interruption(progress.write) as interruption:
-        while solver.iter < end and interruption.number is None:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(explained(solver, snapshots))
+        stream = None if ranks.rank == 0 else stack.enter_context(open(os.devnull, "w"))
+        progress = stack.enter_context(
+            Progress(end, name, "it", initial=solver.iter, stream=stream)
+        )
+        interruption = stack.enter_context(Interruption(progress.write))
+        ranks.average_gradients(solver, parameters, lambda: interruption.number)
+        while solver.iter < end:
+            signalled = ranks.first(interruption.number)
+            if signalled is not None:
+                break
             began, waited, rate = time.perf_counter(), data_layer.seconds, solver.lr
             try:
                 loss = iterations.step()
-            except WorkerError:
-                save()  # the weights are still those of the iteration before
+            except (WorkerError, RanksError):
+                save(checked=False)  # the weights are still those of the iteration before
                 raise
+            loss = ranks.mean(loss)
             seconds = time.perf_counter() - began
             recent = (recent + [loss])[-SMOOTHING:]
-            iou = None
+            found = None
             if validation and (solver.iter % validate_every == 0 or solver.iter == end):
-                iou = validation.overall_iou(lambda: interruption.number is not None)
-            if iou is not None:
-                progress.write(f"{name} iteration {solver.iter}: val overall IoU {iou:.4f}")
-            log.add(iteration=solver.iter, loss=loss, rate=rate, seconds=round(seconds, 4),
-                    data_seconds=round(data_layer.seconds - waited, 4),
-                    val_overall_iou="" if iou is None else iou)
+                found = validation.overall_iou(lambda: interruption.number is not None)
+            if found is not None:
+                progress.write(f"{name} iteration {solver.iter}: val overall IoU {found:.4f}")
+            if ranks.rank == 0:
+                log.add(iteration=solver.iter, loss=loss, rate=rate, seconds=round(seconds, 4),
+                        data_seconds=round(data_layer.seconds - waited, 4),
+                        val_overall_iou="" if found is None else found)
             progress.advance(note=f"loss {np.mean(recent):.4f}, rate {rate:.2g}")
-            best = snapshots and iou is not None and iou > snapshots.best(solver.iter)[1]
-            if solver.iter % parameters.snapshot == 0 or solver.iter == end or best:
+            better = found is not None and found > best
+            best = found if better else best
+            if solver.iter % parameters.snapshot == 0 or solver.iter == end or better:
                 save()
-        save()
-    return interruption.number
+        if solver.iter != saved:
+            save()
+    return signalled

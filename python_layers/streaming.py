@@ -21,7 +21,8 @@ class StreamingLayer(caffe.Layer):
     names of what is in it, and of ``unreadable``, messages to print once; ``maker.shapes`` is
     {top: shape} in the order of the tops. Arrays of type uint8 are BGR pixels, and lose the channel
     means on their way into the top.
-    The stream starts at batch 0, or where `caffe train -snapshot` goes on; :meth:`seek` moves it.
+    The stream starts at batch 0, or where `caffe train -snapshot` goes on; :meth:`seek` moves it,
+    and makes it one of several that have every batch between them.
     """
 
     Settings = None
@@ -49,11 +50,18 @@ class StreamingLayer(caffe.Layer):
             top[index].reshape(*shape)
         self.seek(resumed_batch() if self.phase == caffe.TRAIN else 0)
 
-    def seek(self, batch):
-        """Go on with batch number ``batch`` of the stream; training resumes with this."""
+    def seek(self, batch, part=0, parts=1):
+        """Go on with batch number ``batch`` of the stream; training resumes with this.
+
+        Of ``parts`` layers, ``part`` is this one's number: its batch b is b * parts + part of the
+        whole, so that together they see what one layer with a batch as large as theirs together
+        sees.
+        """
         if self.stream is not None:
             self.stream.close()
-        self.stream = Prefetcher(self.maker, self.settings.workers, first=batch)
+        self.stream = Prefetcher(
+            lambda b: self.maker(b * parts + part), self.settings.workers, first=batch
+        )
 
     def reshape(self, bottom, top):
         """Keep the shapes: they are fixed by the parameters."""

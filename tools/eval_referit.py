@@ -3,6 +3,7 @@
     python tools/eval_referit.py
     python tools/eval_referit.py --size slim --method all --workers 2
     python tools/eval_referit.py --method highres --weights out/mine/highres_iter_18000.caffemodel
+    mpirun -n 16 python tools/eval_referit.py --mpi
 
 Prints the table and writes results.json, samples.csv and report.html. An evaluation that was
 stopped goes on where it was when the same command is given again; delete the folder's journal/ to
@@ -25,8 +26,9 @@ import sys
 
 from switches import add_methods, choose_workers, chosen
 
-from objseg.evaluation import evaluate
+from objseg.evaluation import assist, evaluate
 from objseg.methods import passes
+from objseg.ranks import open_ranks
 from objseg.report.gallery import gallery
 from objseg.report.page import write_page
 from objseg.report.results import results, write_results
@@ -43,6 +45,8 @@ def parse():
     parser.add_argument("--workers", type=int, metavar="N",
                         help="processes; the numbers are the same for any N (default: a process a "
                         "core, at most 4; 1 on a GPU)")
+    parser.add_argument("--mpi", action="store_true",
+                        help="be one of the processes of mpirun, which share the images")
     parser.add_argument("--compat-authors", action="store_true",
                         help="map masks to the image as the authors' TensorFlow code does")
     options = parser.parse_args()
@@ -54,15 +58,21 @@ def parse():
     return options
 
 
-def main():
+def run(options, ranks):
     """Evaluate every method, print Table 1, write the report."""
-    options = parse()
+    if options.gpu is not None:
+        options.gpu += ranks.local_rank
     dataset, configurations, out = chosen(options, compat_authors=options.compat_authors)
+    if ranks.rank > 0:
+        for group in passes(configurations):
+            assist(dataset, group, ranks)
+        return
     samples = dataset.samples(options.split)[: options.limit]
     unreadable = {}
     by_pass = [
         evaluate(
-            dataset, options.split, group, out / "journal", samples, unreadable, options.workers
+            dataset, options.split, group, out / "journal", samples, unreadable, options.workers,
+            ranks,
         )
         for group in passes(configurations)
     ]
@@ -73,6 +83,14 @@ def main():
     write_results(out, outcome, evaluations)
     write_page(out, outcome, evaluations, gallery(dataset, by_pass, out / "journal"))
     print(f"\nreport: {out / 'report.html'}")
+
+
+def main():
+    """Evaluate, alone or together with other processes."""
+    options = parse()
+    ranks = open_ranks(options.mpi)
+    with ranks.together():
+        run(options, ranks)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,10 @@
 Ctrl-C writes a snapshot and stops. --resume goes on from the newest whole one, also after a crash,
 and ends with the same weights as a run that was not interrupted (bit for bit on a CPU with
 OPENBLAS_NUM_THREADS=1).
+
+    mpirun -n 4 python tools/train.py --model lowres --mpi --gpu 0
+
+trains in four processes that share the batch, with a GPU each from number 0 on.
 """
 
 import environment
@@ -29,6 +33,7 @@ from objseg.dataset import Dataset
 from objseg.expressions import Vocabulary
 from objseg.files import REPOSITORY
 from objseg.frequent_words import FrequentWords
+from objseg.ranks import open_ranks
 from objseg.training_log import TrainingLog
 
 
@@ -52,6 +57,8 @@ def parse():
                         help="delete the model's snapshots of an earlier run first")
     parser.add_argument("--keep", type=int, default=3, metavar="N",
                         help="snapshots to keep: the newest N, and the best by validation")
+    parser.add_argument("--mpi", action="store_true",
+                        help="be one of the processes of mpirun, which share the batch")
     parser.add_argument("--validate", type=int, metavar="N",
                         help="iterations between validations (default: a tenth of the run)")
     parser.add_argument("--validation-images", type=int, default=40, metavar="N",
@@ -97,15 +104,15 @@ def starting_weights(options, recipe, out):
     return str(path.resolve())
 
 
-def snapshot_to_resume(options, snapshots):
+def snapshot_to_resume(options, snapshots, say):
     """Return the Snapshot to go on from, or None; keep runs from mixing."""
     from objseg.training import TrainingError
 
     found, out = snapshots.all(), snapshots.folder
     if options.resume:
         if found:
-            return snapshots.to_resume(lambda message: print(message, file=sys.stderr))
-        print(f"no snapshot in {out} yet: starting afresh", file=sys.stderr)
+            return snapshots.to_resume(say)
+        say(f"no snapshot in {out} yet: starting afresh")
     elif found and not options.overwrite:
         raise TrainingError(
             f"{out} holds snapshots of an earlier run ({found[-1].name} is the newest): go on "
@@ -114,11 +121,17 @@ def snapshot_to_resume(options, snapshots):
     return None
 
 
-def keep_vocabulary(options, size, dataset, out):
+def keep_vocabulary(options, size, dataset, out, say):
     """Leave the vocabulary beside the weights, whose embedding means nothing without it."""
     path, words = out / f"{options.model}_vocabulary.txt", dataset.vocabulary.words
     if options.model == "per-word":
-        FrequentWords.of(dataset, size.frequent_words).save(path)
+        frequent = FrequentWords.of(dataset, size.frequent_words)
+        frequent.save(path)
+        test = [sample.expression for sample in dataset.samples("test")]
+        if test:
+            share = 100 * frequent.share_without(test)
+            say(f"{len(frequent.words)} frequent words; {share:.2f} % of the test expressions hold "
+                "none of them (the paper's 500 on ReferIt: 2.83 %)")
         return
     earlier = [out / f"{MODELS[options.model].after}_vocabulary.txt"]
     earlier += [path] if options.resume else []
@@ -132,22 +145,45 @@ def keep_vocabulary(options, size, dataset, out):
     dataset.vocabulary.save(path)
 
 
-def warn_of_memory(net, parameters, net_parameters, settings):
+def warn_of_memory(net, parameters, settings):
     """Refuse a batch that the GPU has no room for; warn where that is not sure."""
     from objseg.devices import check_room
 
     recipe = settings.recipe
     needed = training_memory(
-        net, recipe.batch, parameters.type, frozen_layers(net_parameters)
+        net, recipe.batch, parameters.type, frozen_layers(parameters.net_param)
     )
     warning = check_room(needed, recipe.batch, settings.iter_size, recipe.expressions_per_image)
     if warning:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def main():
-    """Generate the nets for the settings, then run the solver."""
-    options = parse()
+def prepare(options, size, settings, dataset, out, snapshots, say):
+    """Leave nets, solver and vocabulary in ``out``; returns the Snapshot to resume, or None."""
+    snapshot = snapshot_to_resume(options, snapshots, say)
+    keep_vocabulary(options, size, dataset, out, say)
+    generate(size, settings, out / "prototxt")
+    if options.gpu is None and not options.cpu and size.mode == "GPU":
+        say("no --gpu N given: training on the CPU")
+    return snapshot
+
+
+def open_validation(options, dataset, out, net, gpu, ranks, say):
+    """The Validation on images of the val split; None for a model or data that has none."""
+    from objseg.training import Validation
+
+    if not MODELS[options.model].segments_pixels or not options.validation_images:
+        return None
+    images = [image for image in dataset.images("val") if image.regions]
+    if not images:
+        say(f"{dataset.directory}: the val split is empty, so there is no validation")
+        return None
+    deploy = out / "prototxt" / f"deploy_{options.model}.prototxt"
+    return Validation(images[:options.validation_images], dataset, deploy, net, gpu, ranks)
+
+
+def run(options, ranks):
+    """Generate the nets for the settings, then run the solver; returns the exit status."""
     size = chosen_size(options)
     # Absolute, so that the nets mean the same in every working directory.
     data = Path(options.data or REPOSITORY / size.data).resolve()
@@ -156,7 +192,11 @@ def main():
 
     from objseg.fingerprint import fingerprint
     from objseg.snapshots import Snapshots, restore
-    from objseg.training import Validation, make_solver, train
+    from objseg.training import make_solver, train
+
+    def say(message):
+        if ranks.rank == 0:
+            print(message, file=sys.stderr, flush=True)
 
     model = MODELS[options.model]
     settings = from_switches(
@@ -165,51 +205,66 @@ def main():
         features=str(data / "features" / size.name), proposals=str(data / "proposals"),
         mode="CPU" if options.gpu is None else "GPU",
     )
-    net = model.train_net(size, settings)
-    run = fingerprint(dataset, size.name, net,
-                      solver_text(size, settings, model.title, model.start_reason))
-    snapshots = Snapshots(out, options.model, run, options.keep)
-    snapshot = snapshot_to_resume(options, snapshots)
-    keep_vocabulary(options, size, dataset, out)
-    generate(size, settings, out / "prototxt")
-    if options.gpu is None and not options.cpu and size.mode == "GPU":
-        print("no --gpu N given: training on the CPU", file=sys.stderr)
-    solver, parameters = make_solver(
-        out / "prototxt" / f"solver_{options.model}.prototxt", model.fresh, snapshots.prefix,
-        options.gpu, weights=not snapshot,
+    share = settings.divided(ranks.size)
+    fingerprinted = fingerprint(
+        dataset, size.name, model.train_net(size, settings),
+        solver_text(size, settings, model.title, model.start_reason),
     )
-    if options.gpu is not None:
-        warn_of_memory(solver.net, parameters, net, settings)
+    snapshots = Snapshots(out, options.model, fingerprinted, options.keep)
+    if ranks.rank == 0:
+        snapshot = prepare(options, size, settings, dataset, out, snapshots, say)
+    ranks.wait()
+    if ranks.rank > 0:
+        snapshot = snapshot_to_resume(options, snapshots, say)
+    gpu = None if options.gpu is None else options.gpu + ranks.local_rank
+    solver, parameters = make_solver(
+        out / "prototxt" / f"solver_{options.model}.prototxt", model.train_net(size, share),
+        model.fresh, snapshots.prefix, gpu, weights=not snapshot,
+    )
+    if gpu is not None:
+        warn_of_memory(solver.net, parameters, share)
     if snapshot:
         restore(solver, snapshot)
-        solver.net.layers[0].seek(solver.iter * settings.iter_size)
-        print(f"resuming from {snapshot.state}", file=sys.stderr)
-    validation = None
-    if model.segments_pixels and options.validation_images:
-        images = [image for image in dataset.images("val") if image.regions]
-        if images:
-            deploy = out / "prototxt" / f"deploy_{options.model}.prototxt"
-            images = images[:options.validation_images]
-            validation = Validation(images, dataset, deploy, solver.net, options.gpu)
-        else:
-            print(f"{data}: the val split is empty, so there is no validation", file=sys.stderr)
-    if options.overwrite:  # not before all the checks above
-        snapshots.clear()
-    log = TrainingLog(out / f"{options.model}_log.csv", solver.iter)
+        say(f"resuming from {snapshot.state}")
+    ranks.share_weights(solver.net)
+    solver.net.layers[0].seek(solver.iter * settings.iter_size, ranks.rank, ranks.size)
+    validation = open_validation(options, dataset, out, solver.net, gpu, ranks, say)
+    log = None
+    if ranks.rank == 0:
+        if options.overwrite:  # not before all the checks above
+            snapshots.clear()
+        log = TrainingLog(out / f"{options.model}_log.csv", solver.iter)
+    ranks.wait()
     try:
         stopped = train(solver, parameters, options.model, log, snapshots, validation,
-                        options.validate or max(1, parameters.max_iter // 10))
+                        options.validate or max(1, parameters.max_iter // 10), ranks)
     finally:
         with contextlib.suppress(OSError):  # a full disk, of which another error tells
-            if log.draw():
+            if log and log.draw():
                 print(log.summary())
-    best, iou = snapshots.best(solver.iter)
-    if best:
-        print(f"best val overall IoU {iou:.4f}: {best.weights}")
+    if ranks.rank == 0:
+        conclude(ranks, snapshots, solver.iter)
     if stopped:
-        print(f"stopped at iteration {solver.iter}; go on with --resume", file=sys.stderr)
+        say(f"stopped at iteration {solver.iter}; go on with --resume")
         return 128 + stopped
     return 0
+
+
+def conclude(ranks, snapshots, iteration):
+    """Print what the whole run had to say."""
+    if ranks.size > 1:
+        print(f"{ranks.size} ranks; each sent at least {ranks.bytes / 1e6:.2f} MB an iteration")
+    best, iou = snapshots.best(iteration)
+    if best:
+        print(f"best val overall IoU {iou:.4f}: {best.weights}")
+
+
+def main():
+    """Train, alone or together with other processes."""
+    options = parse()
+    ranks = open_ranks(options.mpi)
+    with ranks.together():
+        return run(options, ranks)
 
 
 if __name__ == "__main__":
