@@ -67,8 +67,8 @@ class Settings:
         if recipe.batch % (ranks * unit):
             images = f", in images of {unit} expressions" if unit > 1 else ""
             raise ValueError(
-                f"{ranks} ranks cannot share a batch of {recipe.batch} evenly{images}; give --batch "
-                f"a multiple of {ranks * unit}, or start another number of ranks"
+                f"{ranks} ranks cannot share a batch of {recipe.batch} evenly{images}; give "
+                f"--batch a multiple of {ranks * unit}, or start another number of ranks"
             )
         return replace(self, recipe=replace(recipe, batch=recipe.batch // ranks))
 
