@@ -15,9 +15,10 @@ source docker/engine.sh
 
 readonly CUOBJDUMP=nvidia-cuda-cuobjdump==13.2.51
 readonly PROJECT_TESTS=(tests/test_{python_layers,nets,geometry,metrics,expressions}.py)
-# of Caffe's C++ tests: those that the patches bring, and those that want a GPU
+# of Caffe's C++ tests: those that the patches bring, and those that want a GPU or (TestBrewMode)
+# leave the mode at GPU for the next one
 readonly PATCH_TESTS='CuDNNChoice*:CuDNNWorkspace*:TF32*:ErrorAdvice*'
-readonly GPU_TESTS='*GPU*:*CuDNN*:*/2.*:*/3.*:*Im2colKernel*:PlatformTest*'
+readonly GPU_TESTS='*GPU*:*CuDNN*:*/2.*:*/3.*:*Im2colKernel*:PlatformTest*:*TestBrewMode'
 
 fail() {
     printf 'build-check: error: %s\n' "$@" >&2
@@ -94,7 +95,8 @@ check() { # check TARGET
     run_in "$1" python -m pytest -q -p no:cacheprovider "${PROJECT_TESTS[@]}" | tail -n 8
     [ "$1" = cpu ] || check_cuda
     [ -z "$with_tests" ] ||
-        run_in "$1" caffe-gtest --gtest_filter="-$GPU_TESTS" 2>/dev/null | tail -n 12
+        run_in "$1" caffe-gtest --gtest_filter="-$GPU_TESTS" 2>/dev/null | tail -n 12 ||
+        fail "Caffe's own tests end badly in $1 (see above)"
 }
 
 main_check() {

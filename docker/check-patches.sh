@@ -6,15 +6,20 @@
 #   docker/check-patches.sh --cuda    also for CUDA, with and without cuDNN, and the .cu files with
 #                                     nvcc: downloads docker/cuda-wheels.txt, 1 GB
 #
-# On Debian; as root it installs what it compiles with. docker/build-check.sh builds everything.
+# On Debian; as root it installs what it compiles with. The exit status is 77 where the patches
+# cannot be tried, for want of a package or of the source. docker/build-check.sh builds everything.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/caffe-env
-source tools/caffe-env # host_sources, has, fail
+source tools/caffe-env # host_sources, packages, fail
 
-readonly NEEDED=(dpkg-dev patch g++ protobuf-compiler libprotobuf-dev libboost-dev
+readonly NEEDED=(dpkg-dev patch g++ python3 protobuf-compiler libprotobuf-dev libboost-dev
     libgoogle-glog-dev libgflags-dev libblas-dev)
+
+say() { echo "check-patches: $*" >&2; }
+
+not_tried() { (fail "$@") || exit 77; }
 
 install_needed() {
     local missing=() package
@@ -23,10 +28,11 @@ install_needed() {
             grep -qx installed || missing+=("$package")
     done
     [ ${#missing[@]} != 0 ] || return 0
-    [ $EUID = 0 ] || fail "this machine lacks ${missing[*]}" "As root: apt-get install ${missing[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends \
-        "${missing[@]}" >/dev/null
+    [ $EUID = 0 ] ||
+        not_tried "this machine lacks ${missing[*]}" "As root: apt-get install ${missing[*]}"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+        --no-install-recommends "${missing[@]}"; } >/dev/null ||
+        not_tried "apt-get cannot install ${missing[*]} (see above)"
 }
 
 # Debian 11's source with Debian's own patches in $work/caffe; apt checks the signatures.
@@ -36,11 +42,12 @@ fetch_source() {
     mkdir -p "$work"/{lists/partial,source}
     host_sources /etc | sed "s,^deb ,&-src [signed-by=$KEYRING] ,; s,deb -src,deb-src," |
         grep " $SUITE main" >"$work/sources.list" ||
-        fail "this host's apt has no mirror of Debian" "Run it on Debian."
+        not_tried "this host's apt has no mirror of Debian" "Run it on Debian."
     options=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=-
         -o "Dir::State::lists=$work/lists" -o APT::Sandbox::User=root -qq)
-    apt-get "${options[@]}" update
-    (cd "$work/source" && apt-get "${options[@]}" source "caffe=$version" >/dev/null)
+    { apt-get "${options[@]}" update &&
+        (cd "$work/source" && apt-get "${options[@]}" source "caffe=$version"); } >/dev/null ||
+        not_tried "Debian 11's source of Caffe cannot be fetched (see above)"
     mv "$work"/source/caffe-*/ "$work/caffe"
 }
 

@@ -6,7 +6,6 @@ few operations a value, under 1 % of the nets here; Embed copies rows and multip
 Functions take a loaded pycaffe net, and the names of its ``frozen`` layers, whose weights are held.
 """
 
-import os
 from typing import NamedTuple
 
 FLOAT = 4
@@ -15,16 +14,19 @@ FLOAT = 4
 HISTORIES = {"SGD": 1, "Nesterov": 1, "AdaGrad": 1, "RMSProp": 1, "AdaDelta": 2, "Adam": 2}
 """Arrays of the parameters' size that a solver keeps between its steps."""
 
-WORKSPACE_MB, STREAMS = 64, 3
-"""Most that a convolution's workspace takes unless the environment says otherwise, and how many of
-them cuDNN's layers of Caffe have (docker/patches, cudnn_conv_layer.cpp)."""
+MASKING = ("Pooling", "Dropout")
+"""Layers that note for every value of their top where the maximum lay, or whether it was dropped;
+Dropout does so in training alone."""
 
 SHARING = {"Split": ("data",), "Reshape": ("data", "diff"), "Flatten": ("data", "diff")}
 """What the tops of these layers share with the bottom instead of holding their own."""
 
 
 class LayerCost(NamedTuple):
-    """A layer's share: operations of a pass, bytes of its parameters and of what its tops hold."""
+    """A layer's share: operations of a pass, bytes of its parameters and of what its tops hold.
+
+    ``mask`` are bytes that it keeps to itself.
+    """
 
     name: str
     type: str
@@ -33,20 +35,17 @@ class LayerCost(NamedTuple):
     parameters: int
     activations: int
     gradients: int
+    mask: int
 
 
 class Memory(NamedTuple):
-    """An estimate in bytes: ``fixed`` whatever the batch, ``item`` for each of its items.
-
-    cuDNN's convolutions may take up to ``workspace`` bytes besides, and mostly take less.
-    """
+    """An estimate in bytes: ``fixed`` whatever the batch, ``item`` for each of its items."""
 
     fixed: float
     item: float
-    workspace: float
 
     def total(self, batch):
-        """Bytes at ``batch`` items, without workspaces."""
+        """Bytes at ``batch`` items."""
         return self.fixed + self.item * batch
 
 
@@ -86,6 +85,7 @@ def layer_costs(net, frozen=()):
             name, layer.type, operations, operations * parts * trained,
             FLOAT * sum(blob.count for blob in layer.blobs), held["data"],
             held["diff"] * trained * any(top in reached for top in own),
+            FLOAT * net.blobs[tops[0]].count if layer.type in MASKING else 0,
         ))
     return costs
 
@@ -115,19 +115,19 @@ def operations(net, frozen=()):
     return sum(c.forward for c in costs), sum(c.backward for c in costs)
 
 
-def training_memory(net, batch, solver="SGD", frozen=()):
+def training_memory(net, batch, solver="SGD", frozen=(), beside=None):
     """Estimate the Memory of training ``net``, loaded with ``batch`` items, by a ``solver`` type.
 
-    Weights, their gradients and the solver's history; data and gradients of every blob. Left out
-    are the few MB of an LSTM's unrolled steps, and what CUDA itself takes, which is gone from the
-    free memory by then.
+    Weights, their gradients and the solver's history; data and gradients of every blob. ``beside``
+    is a net on the same weights that runs in turn, to validate: its blobs count as they are shaped.
+    Left out are the few MB of an LSTM's unrolled steps, and what a net takes when it is made, which
+    is gone from the free memory by then: cuDNN's workspaces.
     """
     costs = layer_costs(net, frozen)
-    convolutions = sum(c.type in ("Convolution", "Deconvolution") for c in costs)
     parameters = sum(c.parameters for c in costs) * (2 + HISTORIES[solver])
-    blobs = sum(c.activations + c.gradients for c in costs)
-    limit = int(os.environ.get("CAFFE_CUDNN_WORKSPACE_MB") or WORKSPACE_MB) << 20
-    return Memory(parameters, blobs / batch, STREAMS * limit * convolutions)
+    item = sum(c.activations + c.gradients + c.mask for c in costs) / batch
+    turn = sum(c.activations + c.mask for c in layer_costs(beside)) if beside else 0
+    return Memory(parameters + turn, item)
 
 
 def bus_bytes(net, frozen=()):

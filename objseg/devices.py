@@ -105,8 +105,12 @@ def _no_cuda():
 
 
 def _old_driver():
-    version = cuda_driver.driver_version()
-    there = f"the NVIDIA driver {version} is too old" if version else "there is no NVIDIA driver"
+    try:
+        major, minor = cuda_driver.cuda_version()
+        version = cuda_driver.driver_version() or "of unknown version"
+        there = f"the NVIDIA driver {version} serves CUDA up to {major}.{minor}, too old"
+    except cuda_driver.DriverError:
+        there = "no NVIDIA driver is visible"
     needed = "; ".join(f"CUDA {major}: {branch}" for major, branch in OLDEST_DRIVER.items())
     return (
         f"{there} for the CUDA of this build (the oldest driver that serves it: {needed}); update "

@@ -74,6 +74,17 @@ def test_every_cause_has_its_remedy(text, advice):
     assert advice in message and text.split(")  ")[1] in message
 
 
+@pytest.mark.parametrize("installed, there", [
+    ("535.104.05", "the NVIDIA driver 535.104.05 serves CUDA up to 12.2, too old"),
+    (None, "the NVIDIA driver of unknown version serves CUDA up to 12.2, too old"),
+])
+def test_a_driver_that_is_too_old_is_not_taken_for_none(monkeypatch, installed, there):
+    monkeypatch.setattr(cuda_driver, "cuda_version", lambda: (12, 2))
+    monkeypatch.setattr(cuda_driver, "driver_version", lambda: installed)
+    message = devices.explain(failed("35 vs. 0)  CUDA driver version is insufficient"))
+    assert message.startswith(there) and "update the driver" in message
+
+
 def test_an_end_without_words_is_told_too():
     assert "without a word" in devices.explain("")
     assert "ImportError: no caffe" in devices.explain("Traceback …\nImportError: no caffe\n")
@@ -124,6 +135,8 @@ def test_the_drivers_version_is_read_from_its_module(tmp_path, monkeypatch, text
 def test_without_a_driver_the_driver_is_what_is_missing():
     with pytest.raises(cuda_driver.DriverError, match="no NVIDIA driver|cuInit"):
         cuda_driver.devices()
+    message = devices.explain(failed("35 vs. 0)  CUDA driver version is insufficient"))
+    assert message.startswith(("no NVIDIA driver is visible", "the NVIDIA driver "))
 
 
 @pytest.mark.skipif(not has_gpu(), reason="there is no GPU")
@@ -142,7 +155,7 @@ GIB = 2**30
     (10, 1, 1, 8.5), (10, 3, 1, 8.5), (32, 1, 4, 20), (7, 1, 1, 5), (12, 1, 4, 7),
 ])
 def test_a_batch_that_does_not_fit_names_one_that_does(batch, iter_size, together, free):
-    memory, free = Memory(fixed=2 * GIB, item=GIB, workspace=GIB), free * GIB
+    memory, free = Memory(fixed=2 * GIB, item=GIB), free * GIB
     with pytest.raises(ValueError) as caught:
         devices.check_room(memory, batch, iter_size, together, free)
     largest, smaller, more = map(int, re.search(
@@ -150,17 +163,17 @@ def test_a_batch_that_does_not_fit_names_one_that_does(batch, iter_size, togethe
         str(caught.value),
     ).groups())
     assert devices.check_room(memory, largest, 1, together, free) is None
-    assert memory.total(largest + together) + memory.workspace > free
+    assert memory.total(largest + together) + devices.SPARE > free
     assert smaller * more == batch * iter_size  # the same step
     assert smaller <= largest and smaller % together == largest % together == 0
 
 
 def test_a_gpu_too_small_for_anything_is_refused_without_a_batch():
     with pytest.raises(ValueError, match="not even a batch of 2 is sure to fit"):
-        devices.check_room(Memory(8 * GIB, GIB, 0), 4, 1, 2, 8 * GIB)
+        devices.check_room(Memory(8 * GIB, GIB), 4, 1, 2, 8 * GIB)
 
 
-def test_a_batch_that_fits_passes_and_one_that_leaves_no_workspace_warns():
-    memory = Memory(GIB, GIB, 2 * GIB)
-    assert devices.check_room(memory, 3, 1, free=6 * GIB) is None
-    assert "CAFFE_CUDNN_WORKSPACE_MB" in devices.check_room(memory, 3, 1, free=5 * GIB)
+def test_a_batch_that_fits_passes_and_one_that_leaves_nothing_spare_warns():
+    memory = Memory(GIB, GIB)
+    assert devices.check_room(memory, 3, 1, free=4 * GIB + devices.SPARE) is None
+    assert "CAFFE_CUDNN_WORKSPACE_MB" in devices.check_room(memory, 3, 1, free=4 * GIB)

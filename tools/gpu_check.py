@@ -19,15 +19,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from objseg import torch_reference
-from objseg.devices import last_words
 from objseg.files import REPOSITORY, write_text
-from objseg.gpu_check import parts, text
+from objseg.gpu_check import parts, processes, text
 from objseg.gpu_check.check import Check
 from objseg.gpu_check.scenes import make_scenes
 
@@ -69,18 +67,9 @@ def run_part(part, options, torch_python):
              "--size", options.size, "--iterations", str(options.iterations),
              *(["--rehearse"] if options.rehearse else ["--gpu", str(options.gpu)]),
              *(["--torch-python", torch_python] if torch_python else [])]
-    answer = options.out / "work" / "answer.json"
-    answer.unlink(missing_ok=True)
-    try:
-        done = subprocess.run(
-            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            timeout=options.timeout, env={**os.environ, **parts.environment(part)},
-        )
-    except subprocess.TimeoutExpired:
-        return {"failure": f"not done after {options.timeout} s (--timeout)"}
-    if done.returncode or not answer.is_file():
-        return {"failure": last_words(done.stderr)}
-    return json.loads(answer.read_text())
+    return processes.run_part(
+        words, options.out / "work" / "answer.json", options.timeout, parts.environment(part)
+    )
 
 
 def main():
@@ -107,9 +96,7 @@ def main():
         plan = [part for part in plan if not part.startswith(("torch", "agreement"))]
     results, began = {}, time.monotonic()
     for number, part in enumerate(plan, 1):
-        started = time.monotonic()
         result = results[part] = run_part(part, options, torch_python)
-        result["took"] = round(time.monotonic() - started, 1)
         verdict = "ok" if text.passed(result) else result.get("failure", "FAILED")
         print(f"{number}/{len(plan)} {part}: {verdict} ({result['took']} s)", file=sys.stderr,
               flush=True)

@@ -1,0 +1,69 @@
+"""What is measured on: the processor, the libraries, the load."""
+
+import ctypes
+import os
+import platform
+import re
+import resource
+from pathlib import Path
+
+import caffe
+import cv2
+import numpy as np
+
+from objseg.devices import device_name
+
+
+def describe_machine(check):
+    """Facts of the machine and of the libraries in use, {name: text}."""
+    return {"facts": {
+        "processor": f"{device_name()}, {cores()} cores",
+        "Caffe": caffe.__version__,
+        "BLAS": blas(),
+        "Python": f"{platform.python_version()}, numpy {np.__version__}",
+        "OpenCV": f"{cv2.__version__}, {cv2.getNumThreads()} threads",
+        "load before": f"{os.getloadavg()[0]:.2f}",
+    }, "passed": True}
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def blas():
+    """The BLAS that Caffe has loaded, with its kernels and threads (str)."""
+    maps = Path("/proc/self/maps").read_text()
+    found = re.search(r"(/\S*/libopenblas[^/\s]*\.so[.\d]*)$", maps, re.MULTILINE)
+    if not found:
+        return "not OpenBLAS"
+    library = ctypes.CDLL(found.group(1))
+    for function in (library.openblas_get_config, library.openblas_get_corename):
+        function.restype = ctypes.c_char_p
+    version = library.openblas_get_config().decode().split()[1]
+    return (f"OpenBLAS {version}, kernels for {library.openblas_get_corename().decode()}, "
+            f"{library.openblas_get_num_threads()} threads")
+
+
+class Others:
+    """Measures which share of the machine other programs took while the block ran."""
+
+    def __enter__(self):
+        self.busy, self.all, self.own = self._read()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        busy, every, own = self._read()
+        taken = (busy - self.busy) - (own - self.own)
+        self.share = max(0.0, taken / max(every - self.all, 1e-9))
+
+    @staticmethod
+    def _read():
+        """Seconds so far: all cores busy, all cores, and of the children of this process."""
+        words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+        user, nice, system, idle, wait, irq, softirq, steal = (
+            int(word) / os.sysconf("SC_CLK_TCK") for word in words
+        )
+        busy = user + nice + system + irq + softirq + steal
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return busy, busy + idle + wait, children.ru_utime + children.ru_stime
