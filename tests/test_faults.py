@@ -50,7 +50,7 @@ def start(scenes, out, *words, sabotage=lambda: None):
             os.dup2(stream.fileno(), 1)
             os.dup2(stream.fileno(), 2)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
-        tempfile.tempdir = str(scenes.parent)  # what os._exit leaves there goes with the data
+        tempfile.tempdir = str(out.parent)  # what os._exit leaves there goes with the run
         ctypes.CDLL("libblas.so.3").openblas_set_num_threads(1)
         sys.path.insert(0, str(REPOSITORY / "tools"))
         sys.argv = ["train.py", "--data", str(scenes), "--out", str(out),
