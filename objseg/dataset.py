@@ -141,6 +141,11 @@ class Dataset:
             raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
         return [image for part in SPLITS[split] for image in self._images[part]]
 
+    @property
+    def synthetic(self):
+        """Whether it is the data set of drawn scenes, which results have to say."""
+        return self.name == "demo"
+
     def all_images(self):
         """List the Images of every split, in the order train, val, test."""
         return self.images("trainval") + self.images("test")

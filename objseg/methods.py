@@ -267,31 +267,32 @@ def _regions(method, size, data, prototxt, cached):
     """Fields of the Configuration of a method that chooses among proposals."""
     if method.needs is None:
         return {}
-    found = {}
-    if method.needs == "features":
-        found["crops"] = _net(prototxt, "crops", size)
-        found["trunk"] = REPOSITORY / size.pretrained
-    if method.needs == "features" and not cached and not found["trunk"].is_file():
-        raise ValueError(
-            f"{found['trunk']} does not exist: the trunk that makes the features of boxes; make it "
-            f"with: python {size.recipes['lowres'].start_command}"
-        )
-    if cached and method.needs == "features":
-        found["features"] = data / "features" / size.name
-        if not (found["features"] / "index.json").is_file():
+    if method.needs == "segments":
+        if not cached:
+            return {}
+        segments = data / "proposals" / "segments"
+        if not segments.is_dir():
             raise ValueError(
-                f"{found['features'] / 'index.json'} does not exist: the features of the proposed "
-                f"boxes; make them with: python tools/extract_features.py --data {data} "
-                f"--size {size.name}"
-            )
-    elif cached:
-        found["proposals"] = data / "proposals" / "segments"
-        if not found["proposals"].is_dir():
-            raise ValueError(
-                f"{found['proposals']} does not exist: the proposed segments; make them with: "
+                f"{segments} does not exist: the proposed segments; make them with: "
                 f"python tools/make_proposals.py --kind segments --data {data}"
             )
-    return found
+        return {"proposals": segments}
+    crops, trunk = _net(prototxt, "crops", size), REPOSITORY / size.pretrained
+    if not cached:
+        if not trunk.is_file():
+            raise ValueError(
+                f"{trunk} does not exist: the trunk that makes the features of boxes; make it "
+                f"with: python {size.recipes['lowres'].start_command}"
+            )
+        return {"crops": crops, "trunk": trunk}
+    features = data / "features" / size.name
+    if not (features / "index.json").is_file():
+        raise ValueError(
+            f"{features / 'index.json'} does not exist: the features of the proposed "
+            f"boxes; make them with: python tools/extract_features.py --data {data} "
+            f"--size {size.name}"
+        )
+    return {"crops": crops, "trunk": trunk, "features": features}
 
 
 def conventional_weights(model, size):

@@ -14,7 +14,7 @@ import traceback
 import numpy as np
 from mpi4py import MPI
 
-from objseg.cost import frozen_layers
+from objseg.cost import FLOAT, frozen_layers
 from objseg.ranks import RanksError
 
 POLL = 0.0005
@@ -35,7 +35,7 @@ class Ranks:
     """
 
     def __init__(self, communicator=MPI.COMM_WORLD):
-        self.communicator, self.bytes, self.learnt = communicator, 0, []
+        self.communicator, self.bytes, self.average = communicator, 0, None
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
         local = communicator.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank = local.Get_rank()
@@ -65,23 +65,22 @@ class Ranks:
             for blob in blobs:
                 self.communicator.Bcast(blob.data)
 
-    def check_alike(self, net):
-        """See that the ranks agree to the last bit in what is learnt; the rest is rank 0's then.
+    def check_alike(self):
+        """See that the ranks whose gradients are averaged agree to the last bit in what is learnt.
 
-        The rest are the statistics of batch normalisation, which every rank has of its own batches.
+        Give them rank 0's statistics of batch normalisation, which each has of its own batches.
         Raises RanksError when they do not agree.
         """
-        digest, learnt = hashlib.sha256(), {id(blob) for blob in self.learnt}
-        for layer in net.layers:
-            for blob in layer.blobs:
-                if id(blob) in learnt:
-                    digest.update(blob.data)
+        digest = hashlib.sha256()
+        for blob in self.average.learnt:
+            digest.update(blob.data)
         if len(set(self.communicator.allgather(digest.digest()))) > 1:
             raise RanksError(
                 "the weights of the ranks differ, though their gradients were averaged: do all "
                 "hosts have the same processors and libraries?"
             )
-        self.share_weights(net)
+        for blob in self.average.statistics:
+            self.communicator.Bcast(blob.data)
 
     def mean(self, value):
         """The mean of all ranks' ``value`` (float)."""
@@ -127,21 +126,28 @@ class Ranks:
         the others do not answer. ``bytes`` is from now on 2 (N - 1) / N of the gradients, the least
         there is for N ranks (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms", 2009).
         """
-        average = GradientAverage(self.communicator, solver, parameters, signal)
-        self.learnt = [blob for blobs in average.blobs.values() for blob in blobs]
-        self.bytes = 2 * (self.size - 1) * sum(4 * blob.count for blob in self.learnt) // self.size
+        self.average = GradientAverage(self.communicator, solver, parameters, signal)
+        gradients = sum(FLOAT * blob.count for blob in self.average.learnt)
+        self.bytes = 2 * (self.size - 1) * gradients // self.size
 
 
 class GradientAverage:
-    """What :meth:`Ranks.average_gradients` hangs into a solver."""
+    """What :meth:`Ranks.average_gradients` hangs into a solver.
+
+    ``learnt`` are the blobs whose gradients it averages, ``statistics`` those of batch
+    normalisation, which have none.
+    """
 
     def __init__(self, communicator, solver, parameters, signal):
         net, frozen = solver.net, frozen_layers(parameters.net_param)
         self.communicator, self.passes, self.signal = communicator, parameters.iter_size, signal
-        self.blobs = {
-            index: list(layer.blobs) for index, layer in enumerate(net.layers)
-            if net._layer_names[index] not in frozen and layer.type != "BatchNorm"
-        }
+        self.blobs, self.statistics = {}, []
+        for index, layer in enumerate(net.layers):
+            if layer.type == "BatchNorm":
+                self.statistics += layer.blobs
+            elif net._layer_names[index] not in frozen:
+                self.blobs[index] = list(layer.blobs)
+        self.learnt = [blob for blobs in self.blobs.values() for blob in blobs]
         self.last, self.begun, self.requests = len(net.layers) - 1, 0, []
         net.after_backward(self.send)
         solver.add_callback(lambda: None, self.receive)
@@ -170,6 +176,5 @@ class GradientAverage:
                 )
             time.sleep(POLL)
         self.requests, self.begun = [], 0
-        for blobs in self.blobs.values():
-            for blob in blobs:
-                np.divide(blob.diff, self.communicator.Get_size(), out=blob.diff)
+        for blob in self.learnt:
+            np.divide(blob.diff, self.communicator.Get_size(), out=blob.diff)

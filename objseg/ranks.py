@@ -22,7 +22,7 @@ class Alone:
     def share_weights(self, net):
         """The weights are there."""
 
-    def check_alike(self, net):
+    def check_alike(self):
         """There is nothing to compare."""
 
     def average_gradients(self, solver, parameters, signal):

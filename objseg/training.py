@@ -217,7 +217,7 @@ def train(
         nonlocal saved
         if checked:
             iterations.check_weights()
-            ranks.check_alike(solver.net)
+            ranks.check_alike()
         if ranks.rank == 0 and snapshots and solver.iter != saved:
             log.sync()
             snapshots.take(solver, found)

@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import subprocess
 import sys
@@ -20,6 +21,18 @@ def run_tool(*words, check=True, **settings):
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
     return done
+
+
+def load_tool(name):
+    """Import tools/NAME.py, which finds its neighbours there, as a module of its own."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
+    sys.path.insert(0, str(REPOSITORY / "tools"))
+    try:
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+    finally:
+        sys.path.pop(0)
+    return tool
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """The benchmark: what it counts is right, what it compares is the same, what fails is told."""
 
-import importlib.util
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from caffe import layers as L
-from conftest import run_tool
+from conftest import load_tool, run_tool
 
 from models.sizes import SLIM
 from objseg import cost
@@ -23,7 +21,6 @@ from objseg.benchmark.data import make_data
 from objseg.benchmark.layers import product_of
 from objseg.benchmark.models import columns
 from objseg.benchmark.opencv import trunk
-from objseg.files import REPOSITORY
 from objseg.gpu_check import nets
 from objseg.gpu_check.check import Check
 from objseg.gpu_check.processes import run_part
@@ -38,14 +35,7 @@ def check(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("tool", REPOSITORY / "tools" / "benchmark.py")
-    sys.path.insert(0, str(REPOSITORY / "tools"))
-    try:
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
-    finally:
-        sys.path.pop(0)
-    return tool
+    return load_tool("benchmark")
 
 
 @pytest.mark.parametrize("name", ["slim/deploy_highres", "slim/deploy_mcg"])

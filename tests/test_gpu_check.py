@@ -1,18 +1,15 @@
 """The check of a GPU: it finds planted errors, where they are, and runs to its end without one."""
 
-import importlib.util
 import json
-import sys
 from types import SimpleNamespace
 
 import caffe
 import l2_normalization
 import numpy as np
 import pytest
-from conftest import run_tool
+from conftest import load_tool, run_tool
 
 from objseg import torch_reference
-from objseg.files import REPOSITORY
 from objseg.gpu_check import nets, parts, text
 from objseg.gpu_check.check import Check
 from objseg.gpu_check.comparison import (
@@ -174,13 +171,7 @@ def test_a_rehearsal_runs_to_its_end(tmp_path):
 
 
 def test_a_part_that_fails_is_recorded_and_reported(tmp_path):
-    spec = importlib.util.spec_from_file_location("tool", REPOSITORY / "tools" / "gpu_check.py")
-    sys.path.insert(0, str(REPOSITORY / "tools"))
-    try:
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
-    finally:
-        sys.path.pop(0)
+    tool = load_tool("gpu_check")
     options = SimpleNamespace(out=tmp_path, size="slim", iterations=1, rehearse=True, timeout=60)
     result = tool.run_part("net slim/train_nothing", options, None)
     assert "train_nothing" in result["failure"] and not text.passed(result)

@@ -24,13 +24,13 @@ TRAIN = ("tools/train.py", "--model", "lowres", "--size", "slim", "--batch", 12,
          "--expressions-per-image", 2, "--workers", 1, "--validation-images", 3, "--validate", 4)
 
 
-def mpirun(count, *words, wait=True):
+def mpirun(count, *words, wait=True, **settings):
     """Start ``count`` processes of this file, which runs a tool; returns a Popen, or its output."""
     process = subprocess.Popen(
         ["mpirun", "-n", str(count), "--oversubscribe", sys.executable, __file__, *map(str, words)],
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMPI_MCA_odls_base_sigkill_timeout": "8",
-             "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'python_layers'}"},
+             "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'python_layers'}", **settings},
     )
     if not wait:
         return process
@@ -83,6 +83,13 @@ def test_a_batch_that_ranks_cannot_share_is_refused_before_any_work(scenes, tmp_
     code, printed = mpirun(4, *TRAIN, "--data", scenes, "--out", out, "--mpi")
     assert code != 0 and "4 ranks cannot share a batch of 12 evenly" in printed
     assert "a multiple of 8" in printed and not out.exists()
+
+
+def test_ranks_that_drift_apart_are_stopped(scenes, tmp_path):
+    words = *TRAIN, "--data", scenes, "--out", tmp_path, "--iterations", 8
+    code, printed = mpirun(2, *words, "--mpi", OBJSEG_TEST_DRIFT="1")
+    assert code != 0 and "the weights of the ranks differ" in printed
+    assert not Snapshots(tmp_path, "lowres").all()
 
 
 def test_a_lost_rank_ends_the_job_with_a_snapshot_to_resume(scenes, tmp_path):
@@ -151,9 +158,24 @@ def run_tool(path, *words):
     recipes["lowres"] = replace(
         recipes["lowres"], solver="SGD", rate=0.05, momentum=0.9, decay=0.0005
     )
+    if "OBJSEG_TEST_DRIFT" in os.environ:
+        drift()
     sys.path.insert(0, str(REPOSITORY / "tools"))
     sys.argv = [path, *words]
     runpy.run_path(path, run_name="__main__")
+
+
+def drift():
+    """Let rank 1 learn from a little more than the average."""
+    from objseg.mpi import GradientAverage
+
+    receive = GradientAverage.receive
+
+    def receive_more(average):
+        receive(average)
+        average.learnt[0].diff[...] *= 1 + 0.1 * average.communicator.Get_rank()
+
+    GradientAverage.receive = receive_more
 
 
 if __name__ == "__main__":

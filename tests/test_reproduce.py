@@ -7,14 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from conftest import load_tool
 
 from models.registry import MODELS
 from objseg.files import REPOSITORY
 
-sys.path.insert(0, str(REPOSITORY / "tools"))
-
-import reproduce  # noqa: E402  (a tool: importing it needs its folder)
-
+reproduce = load_tool("reproduce")
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
 

@@ -126,7 +126,9 @@ def main():
     if "start" in results and {"OBJSEG_BEGAN", "OBJSEG_INSIDE"} <= set(os.environ):
         results["start"]["entry"] = ENTERED - float(os.environ["OBJSEG_BEGAN"])
     shutil.rmtree(work)
-    command = shlex.join(["python", "tools/benchmark.py", *sys.argv[1:]])
+    # where torch lies on this machine means nothing elsewhere
+    words = ["PATH" if word == options.torch_python else word for word in sys.argv[1:]]
+    command = shlex.join(["python", "tools/benchmark.py", *words])
     lines = [f"`{command}`", "", *text.report(results, options.size)]
     write_text(options.out / "report.md", "\n".join(lines) + "\n")
     write_text(options.out / "report.json", json.dumps(

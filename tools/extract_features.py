@@ -18,7 +18,7 @@ environment.enter()
 import argparse
 from pathlib import Path
 
-from switches import add_device, choose_workers
+from switches import add_data, add_device, choose_workers
 
 from models.sizes import SIZES
 from objseg.dataset import SPLITS, Dataset
@@ -32,9 +32,7 @@ def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
-    parser.add_argument("--data", type=Path, metavar="DIR",
-                        help="prepared data set (default: the size's, data/referit for paper)")
+    add_data(parser)
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
     parser.add_argument("--proposals", type=Path, metavar="DIR", help="default DATA/proposals")
     parser.add_argument("--weights", type=Path, metavar="FILE",

@@ -15,17 +15,11 @@ environment.enter()
 import argparse
 from pathlib import Path
 
+from switches import positive
+
 from objseg.expressions import Vocabulary
 from objseg.files import REPOSITORY
 from objseg.prepare import prepare, summary_text
-
-
-def positive(text):
-    """Parse an integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
-    return number
 
 
 def main():

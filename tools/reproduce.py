@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from switches import add_device, positive
+from switches import add_data, add_device, positive
 
 from models.registry import MODELS
 from models.settings import add_switches, chosen_recipe
@@ -38,11 +38,9 @@ def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
-    parser.add_argument("--data", type=Path, metavar="DIR",
-                        help="prepared data set, made of --raw (default: the size's)")
+    add_data(parser)
     parser.add_argument("--raw", type=Path, metavar="DIR",
-                        help="raw data set (default: data/raw/NAME, NAME being that of --data)")
+                        help="what --data is made of (default: data/raw/NAME, NAME being its own)")
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="models, results and report (default out/NAME_SIZE)")
     parser.add_argument("--published", type=Path, metavar="DIR",

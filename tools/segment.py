@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from switches import add_device
+from switches import add_device, add_nets
 
 from models.sizes import SIZES
 from objseg.expressions import LENGTH, Vocabulary, tokenize
@@ -39,11 +39,7 @@ def parse():
     parser.add_argument("--size", choices=sorted(SIZES), default="paper")
     parser.add_argument("--weights", type=Path, metavar="FILE",
                         help="in place of the file that training leaves for the size")
-    parser.add_argument("--prototxt", type=Path, metavar="DIR",
-                        help="folder of deploy_METHOD.prototxt (default: the size's)")
-    parser.add_argument("--vocabulary", type=Path, metavar="FILE",
-                        help="the words that the weights were trained with (default: "
-                        "METHOD_vocabulary.txt beside the weights, else the data set's)")
+    add_nets(parser)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="default out/segment in the repository")
     add_device(parser)

@@ -18,6 +18,22 @@ def positive(text):
     return number
 
 
+def add_data(parser):
+    """Add --size and --data; ``options.data`` is a Path, or None for the size's own data set."""
+    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="prepared data set (default: the size's, data/referit for paper)")
+
+
+def add_nets(parser):
+    """Add --prototxt and --vocabulary, the files that go with trained weights; Paths or None."""
+    parser.add_argument("--prototxt", type=Path, metavar="DIR",
+                        help="folder of deploy_MODEL.prototxt (default: the size's)")
+    parser.add_argument("--vocabulary", type=Path, metavar="FILE",
+                        help="the words that the weights were trained with (default: "
+                        "MODEL_vocabulary.txt beside the weights, else the data set's)")
+
+
 def add_device(parser, verb="compute"):
     """Add --gpu N and --cpu, the default; ``options.gpu`` is N or None."""
     device = parser.add_mutually_exclusive_group()
@@ -33,19 +49,13 @@ def choose_workers(options):
 
 def add_methods(parser):
     """Add the switches that say which methods to run, with which files, on which data set."""
-    parser.add_argument("--data", type=Path, metavar="DIR",
-                        help="prepared data set (default: the size's, data/referit for paper)")
+    add_data(parser)
     parser.add_argument("--split", choices=sorted(SPLITS), default="test")
     parser.add_argument("--method", action="append", choices=[*METHODS, "all"],
                         help="repeatable; default highres")
-    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
     parser.add_argument("--weights", action="append", default=[], metavar="[MODEL=]FILE",
                         help="in place of the file that training leaves for the size; repeatable")
-    parser.add_argument("--prototxt", type=Path, metavar="DIR",
-                        help="folder of deploy_MODEL.prototxt (default: the size's)")
-    parser.add_argument("--vocabulary", type=Path, metavar="FILE",
-                        help="the words that the weights were trained with (default: "
-                        "MODEL_vocabulary.txt beside the weights, else the data set's)")
+    add_nets(parser)
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="default out/eval_DATA_SPLIT in the repository")
     add_device(parser)

@@ -67,7 +67,7 @@ def main():
         "threads": blas_threads(),
         "images": len(cases),
         "samples": len(cases),
-        "synthetic": dataset.name == "demo",
+        "synthetic": dataset.synthetic,
         "methods": methods,
     }
     print("\n".join(table(outcome)))

@@ -145,13 +145,17 @@ def keep_vocabulary(options, size, dataset, out, say):
     dataset.vocabulary.save(path)
 
 
-def warn_of_memory(net, parameters, settings):
-    """Refuse a batch that the GPU has no room for; warn where that is not sure."""
+def warn_of_memory(net, parameters, settings, validation):
+    """Refuse a batch that the GPU has no room for; warn where that is not sure.
+
+    Every net has to be made by now, see :func:`objseg.devices.check_room`.
+    """
     from objseg.devices import check_room
 
     recipe = settings.recipe
     needed = training_memory(
-        net, recipe.batch, parameters.type, frozen_layers(parameters.net_param)
+        net, recipe.batch, parameters.type, frozen_layers(parameters.net_param),
+        validation and validation.segmenter.net,
     )
     warning = check_room(needed, recipe.batch, settings.iter_size, recipe.expressions_per_image)
     if warning:
@@ -221,14 +225,14 @@ def run(options, ranks):
         out / "prototxt" / f"solver_{options.model}.prototxt", model.train_net(size, share),
         model.fresh, snapshots.prefix, gpu, weights=not snapshot,
     )
-    if gpu is not None:
-        warn_of_memory(solver.net, parameters, share)
     if snapshot:
         restore(solver, snapshot)
         say(f"resuming from {snapshot.state}")
     ranks.share_weights(solver.net)
     solver.net.layers[0].seek(solver.iter * settings.iter_size, ranks.rank, ranks.size)
     validation = open_validation(options, dataset, out, solver.net, gpu, ranks, say)
+    if gpu is not None:
+        warn_of_memory(solver.net, parameters, share, validation)
     log = None
     if ranks.rank == 0:
         if options.overwrite:  # not before all the checks above

@@ -61,7 +61,8 @@ def time_layers(check, count=10):
     they are convolutions; and the seconds of the ``rest``.
     """
     check.device()
-    best = peak(check.iterations, SIDE if not check.size else SIDE // 4)
+    side = SIDE // 4 if check.size else SIDE
+    best = peak(check.iterations, side)
     solver, parameters = solver_of(check, "highres")
     net = solver.net
     costs = {c.name: c for c in cost.layer_costs(net, cost.frozen_layers(parameters))}
@@ -92,7 +93,7 @@ def time_layers(check, count=10):
         kind = costs[name].type if name in costs else name
         if name not in slowest:
             rest[kind] = rest.get(kind, 0) + sum(of_layer.values())
-    best = max(best, peak(check.iterations, SIDE if not check.size else SIDE // 4))
+    best = max(best, peak(check.iterations, side))  # programs beside may have slowed the first
     return {
         "peak": best, "layers": rows, "rest": rest,
         "seconds": sum(sum(of_layer.values()) for of_layer in seconds.values()),

@@ -56,7 +56,7 @@ def results(dataset, split, evaluations, unreadable, command):
         "data": dataset.name,
         "directory": str(dataset.directory),
         "split": split,
-        "synthetic": dataset.name == "demo",
+        "synthetic": dataset.synthetic,
         "unreadable": dict(unreadable),
         "methods": methods,
         "command": command,

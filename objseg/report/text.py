@@ -11,13 +11,12 @@ BOX_HEADING = "box@0.5"
 def terminal(outcome):
     """The results, the dict of :mod:`objseg.report.results`, as text of several lines."""
     lines = [summary(outcome), "", *table(outcome)]
-    if tallies(outcome):
-        lines += ["", *tallies(outcome)]
-    if claims(outcome):
+    notes, checked = tallies(outcome), claims(outcome)
+    if notes:
+        lines += ["", *notes]
+    if checked:
         lines += ["", "What the paper concludes, on this data:"]
-        lines += [
-            f"  {verdict(holds):<15}{claim}: {figures}" for claim, holds, figures in claims(outcome)
-        ]
+        lines += [f"  {verdict(holds):<15}{claim}: {figures}" for claim, holds, figures in checked]
     return "\n".join(lines)
 
 
