@@ -1,6 +1,7 @@
 """Snapshots of training that are whole or absent: written, listed, verified, restored, rotated."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -115,6 +116,24 @@ class Snapshots:
         """The solver's snapshot_prefix, in a folder that goes with this object."""
         self._staging = tempfile.TemporaryDirectory(prefix="snapshot-")
         return f"{self._staging.name}/{self.model}"
+
+    def claim(self):
+        """See that no other process trains this model in this folder while this one runs.
+
+        Raises SnapshotError where one does. It takes a file MODEL.lock, which stays and means
+        nothing once its process has ended, however that was.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.folder / f"{self.model}.lock", "a")
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise SnapshotError(
+                f"{self.folder}: another process is training {self.model} there; wait for it, stop "
+                "it, or choose another folder with --out"
+            ) from error
+        except OSError:  # a file system without locks: then the user has to know
+            pass
 
     def all(self):
         """List the Snapshots, whole or not, the newest last."""

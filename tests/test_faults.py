@@ -401,6 +401,24 @@ def test_a_snapshot_of_other_data_is_refused(scenes, started, tmp_path, name):
     assert code == 1 and f"data set: {name} was" in printed
 
 
+def test_two_runs_do_not_share_a_folder(scenes, started):
+    first = start(scenes, started, "--resume", sabotage=wait_before_training)
+    printed = started.with_name("out.txt")
+    while "resuming from" not in (printed.read_text() if printed.is_file() else ""):
+        time.sleep(0.05)
+    os.rename(printed, started.with_name("first.txt"))
+    code, printed = train(scenes, started, "--overwrite")
+    assert code == 1 and "another process is training lowres there" in printed
+    assert len(Snapshots(started, "lowres").all()) == 6
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+    assert train(scenes, started, "--resume")[0] == 0  # the lock went with the process
+
+
+def wait_before_training():
+    training.train = lambda *arguments: time.sleep(300)
+
+
 def test_refused_runs_overwrite_nothing(scenes, started):
     code, printed = train(scenes, started, "--overwrite", "--weights",
                           started / "lowres_iter_2.solverstate")

@@ -92,6 +92,53 @@ def test_ranks_that_drift_apart_are_stopped(scenes, tmp_path):
     assert not Snapshots(tmp_path, "lowres").all()
 
 
+def test_the_statistics_of_batch_normalisation_are_those_of_the_first_rank(tmp_path):
+    net, solver, script = (tmp_path / name for name in ("net", "solver", "script.py"))
+    net.write_text(NORMALISING)
+    solver.write_text(f'net: "{net}" base_lr: 0.1 lr_policy: "fixed" solver_mode: CPU')
+    script.write_text(NORMALISE)
+    code, printed = mpirun(2, script, solver)
+    assert code == 0, printed
+    rows = [[float(word) for word in line.split()] for line in sorted(printed.splitlines())]
+    (_, before, learnt, after), (_, before_1, learnt_1, after_1) = rows
+    assert learnt == learnt_1 and before != before_1
+    assert after == after_1 == before
+
+
+NORMALISING = """
+layer { name: "in" type: "Input" top: "x" top: "y"
+        input_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 1 } } }
+layer { name: "norm" type: "BatchNorm" bottom: "x" top: "n" }
+layer { name: "linear" type: "InnerProduct" bottom: "n" top: "s"
+        inner_product_param { num_output: 1 } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "s" bottom: "y" top: "loss" }
+"""
+
+NORMALISE = """
+import sys
+import caffe
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+from objseg.ranks import open_ranks
+
+ranks = open_ranks(True)
+parameters = text_format.Parse(open(sys.argv[1]).read(), caffe_pb2.SolverParameter())
+text_format.Parse(open(parameters.net).read(), parameters.net_param)
+solver = caffe.get_solver(sys.argv[1])
+ranks.average_gradients(solver, parameters, lambda: None)
+random = np.random.RandomState(ranks.rank)
+for _ in range(3):
+    for name in ("x", "y"):
+        solver.net.blobs[name].data[...] = random.randn(*solver.net.blobs[name].shape)
+    solver.step(1)
+mean = solver.net.params["norm"][0].data
+before = mean.sum()
+ranks.check_alike()
+print(ranks.rank, before, solver.net.params["linear"][0].data.sum(), mean.sum(), flush=True)
+"""
+
+
 def test_a_lost_rank_ends_the_job_with_a_snapshot_to_resume(scenes, tmp_path):
     words = *TRAIN, "--data", scenes, "--out", tmp_path, "--iterations", 400, "--keep", 3
     job = mpirun(2, *words, "--mpi", wait=False)

@@ -164,6 +164,7 @@ def warn_of_memory(net, parameters, settings, validation):
 
 def prepare(options, size, settings, dataset, out, snapshots, say):
     """Leave nets, solver and vocabulary in ``out``; returns the Snapshot to resume, or None."""
+    snapshots.claim()
     snapshot = snapshot_to_resume(options, snapshots, say)
     keep_vocabulary(options, size, dataset, out, say)
     generate(size, settings, out / "prototxt")
