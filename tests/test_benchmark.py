@@ -103,12 +103,12 @@ def test_cores_are_shared_out_without_rest(count):
 
 def test_every_function_is_in_the_plan():
     plan = parts.plan()
-    assert len(plan) == len(set(plan))
+    assert set(map(plan.count, set(plan))) == {1, parts.ROUNDS}
     assert {part.split()[0] for part in plan} == set(parts.FUNCTIONS)
 
 
-PARTS = [part for part in parts.plan() if part.split()[0] in ("machine", "net", "evaluation",
-                                                              "opencv", "layers")]
+PARTS = [part for part in dict.fromkeys(parts.plan())
+         if part.split()[0] in ("machine", "net", "evaluation", "opencv", "layers")]
 
 
 @pytest.fixture(scope="module")
@@ -146,33 +146,47 @@ def test_another_result_of_opencv_fails(check, monkeypatch):
     assert result["error"] == pytest.approx(0.01, rel=0.01) and not text.passed(result)
 
 
-def of_seconds(**seconds):
-    return {name.replace("_", " "): {"seconds": [s], "passed": True} for name, s in seconds.items()}
-
-
 def test_ratios_are_of_the_same_work():
-    results = of_seconds(net_highres=2.0, torch_train_1=3.0, torch_shared_1=1.2, torch_alone_1=0.9)
-    results["evaluation"] = {"alone": [1.0], "shared": [0.25], "passed": True}
+    results = {
+        "evaluation": {"alone": [1.0], "shared": [0.25], "passed": True},
+        "ranks 2": {"seconds": [3.0], "bytes": 6e8, "passed": True},
+        **{name: {"seconds": seconds, "passed": True} for name, seconds in {
+            "torch alone 1": [0.9], "cores evaluation 1x2": [0.2, 9, 0.1],
+            "cores evaluation 1x1": [0.5], "torch-cores shared 1x2": [0.18],
+            "cores training 1x1": [4.5], "cores training 1x2": [2.0],
+            "torch-cores train 1x2": [3.0],
+        }.items()},
+    }
     found = {row[:1] + row[2:3]: (row[3] / row[1], row[4]) for row in text.ratios(results)}
-    one = "evaluation, an expression, trunk shared"
-    assert found["training, an iteration of an image", "PyTorch"] == (1.5, 1.2)
-    assert found[f"{one} by 6", "one at a time, as the authors"] == (4.0, 6)
-    assert found[one, "PyTorch, trunk shared"] == (pytest.approx(0.8), 1.2)  # six a pass
-    assert found[one, "PyTorch, one at a time"] == (pytest.approx(3.6), None)
-    lines = text.report({n: r for n, r in results.items() if n != "net highres"}, "paper")
-    text_of = "\n".join(lines)
-    assert "4.00 | 6: missed" in text_of and "0.80 | 1.2: missed" in text_of
-    assert "training" not in text_of
+    one, apart = "evaluation, an expression, trunk shared", "one at a time, as the authors"
+    assert found == {
+        (f"{one} by 6", apart): (4.0, None),
+        (f"{one}, 1x2", apart): (5.0, 6),
+        (one, "PyTorch, one at a time"): (pytest.approx(3.6), None),
+        ("evaluation, an expression, one at a time", "PyTorch, one at a time"): (0.9, None),
+        (f"{one}, 1x2", "PyTorch, the same, 1x2"): (pytest.approx(0.9), 1.2),
+        ("training, an image, 1x2", "PyTorch, the same, 1x2"): (1.5, 1.2),
+        ("training, an image, 2 processes over MPI", "one process, 1x1"): (1.5, None),
+        ("training, an image, 2 processes over MPI", "one process, 1x2"): (pytest.approx(2 / 3),
+                                                                          None),
+    }
+    printed = "\n".join(text.report(results, "paper"))
+    assert "5.00 | 6: missed" in printed and "1.50 | 1.2: reached" in printed
+    assert "of 2 processes each sends 600 MB" in printed
 
 
-def test_an_aim_is_reached_at_its_ratio():
-    lines = text.report({**of_seconds(torch_train_1=2.4, net_highres=2.0),
-                         "net highres": {"failure": "gone"}}, "paper")
-    assert "Ratios" not in "\n".join(lines) and "- net highres: gone" in lines
-    row = text.ratios({"evaluation": {"alone": [1.5], "shared": [0.25]}})[0]
-    assert row[3] / row[1] == row[4]
-    assert "6: reached" in "\n".join(text.report(
-        {"evaluation": {"alone": [1.5], "shared": [0.25], "passed": True}}, "paper"))
+def test_a_failure_is_told_and_compared_with_nothing():
+    lines = text.report({"cores training 1x2": {"failure": "gone"},
+                         "torch-cores train 1x2": {"seconds": [1.0], "passed": True}}, "paper")
+    assert "## Ratios" not in lines and "- cores training 1x2: gone" in lines
+
+
+def test_rounds_of_a_part_are_joined(tool):
+    first, second = ({"seconds": [n], "n": n, "others": n / 10} for n in (2, 1))
+    assert tool.join(None, first) == first
+    assert tool.join(first, second) == {"seconds": [2, 1], "n": 1, "others": 0.2}
+    failure = {"failure": "gone", "others": 0.0}
+    assert tool.join(first, failure) == tool.join(failure, first) == failure
 
 
 def test_what_a_part_has_started_ends_with_it(tmp_path):
@@ -191,16 +205,18 @@ def test_a_part_that_fails_is_told_and_the_rest_goes_on(tmp_path):
     python.chmod(0o755)
     done = run_tool(
         "tools/benchmark.py", "--size", "slim", "--quick", "--out", tmp_path, "--torch-python",
-        python, "--only", "machine|torch train|start|cores evaluation 2x1", check=False,
+        python, "--only", "machine|torch alone|start|cores evaluation 2x1|ranks", check=False,
     )
     assert done.returncode == 1, done.stdout
-    assert "torch train 1: error:" in done.stdout and "torch is broken" in done.stdout
+    assert "torch alone 1: error:" in done.stdout and "torch is broken" in done.stdout
     report = (tmp_path / "report.md").read_text()
-    assert report in done.stdout and "## Failed\n\n- torch train 1: error:" in report
+    assert report in done.stdout and "## Failed\n\n- torch alone 1: error:" in report
     answers = json.loads((tmp_path / "report.json").read_text())["parts"]
     assert [name for name, result in answers.items() if not text.passed(result)] \
-        == ["torch train 1"]
-    assert answers["start"]["memory"] > 0 and answers["cores evaluation 2x1"]["seconds"] > 0
+        == ["torch alone 1"]
+    assert answers["start"]["memory"] > 0
+    for part in ("cores evaluation 2x1", *[name for name in answers if name.startswith("ranks")]):
+        assert len(answers[part]["seconds"]) == parts.ROUNDS
     assert not (tmp_path / "work").exists()
 
 

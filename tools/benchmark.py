@@ -83,21 +83,41 @@ def put_into(document, lines):
 
 
 def measure(plan, options, check):
-    """Run the parts of ``plan``; returns {part: its dictionary}."""
+    """Run the parts of ``plan``; returns {part: its dictionary}.
+
+    Parts that come several times share the repetitions asked for; of times there are then lists.
+    """
     results = {}
     for number, part in enumerate(plan, 1):
-        words = [sys.executable, os.path.abspath(__file__), "--part", part, "--size", options.size,
-                 "--iterations", str(options.iterations), "--out", str(options.out),
+        iterations = -(-options.iterations // plan.count(part))
+        words = [*parts.launcher(part), sys.executable, os.path.abspath(__file__), "--part", part,
+                 "--size", options.size, "--iterations", str(iterations),
+                 "--out", str(options.out),
                  *(["--torch-python", check.torch_python] if check.torch_python else [])]
         with Others() as others:
-            result = results[part] = run_part(
+            result = run_part(
                 words, check.work / "answer.json", options.timeout, parts.environment(part)
             )
         result["others"] = round(others.share, 3)
+        results[part] = join(results.get(part), result)
         verdict = "ok" if text.passed(result) else result.get("failure", "FAILED")
         print(f"{number}/{len(plan)} {part}: {verdict} ({result['took']} s, other programs "
               f"{100 * others.share:.0f} %)", file=sys.stderr, flush=True)
     return results
+
+
+def join(earlier, result):
+    """Add the times of an ``earlier`` result of the same part, or None, to those of ``result``.
+
+    A failure stays one.
+    """
+    if earlier is None or "failure" in result:
+        return result
+    if "failure" in earlier:
+        return earlier
+    times = {key: earlier[key] + result[key] for key in ("seconds", "alone", "shared")
+             if key in result}
+    return {**result, **times, "others": max(earlier["others"], result["others"])}
 
 
 def main():
@@ -108,7 +128,9 @@ def main():
     folder = "" if options.size == "paper" else options.size
     if options.part:
         check = Check(work, None, folder, options.iterations, options.torch_python)
-        write_text(work / "answer.json", json.dumps(parts.run(options.part, check)))
+        answer = parts.run(options.part, check)
+        if answer is not None:
+            write_text(work / "answer.json", json.dumps(answer))
         return 0
     if options.document:
         above_mark(options.document)  # not after an hour of measuring
@@ -121,7 +143,7 @@ def main():
         plan = [part for part in plan if not part.startswith("torch")]
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # with its parts
     shutil.rmtree(work, ignore_errors=True)
-    make_data(check.data, SIZES[options.size], test=options.iterations + 1)
+    make_data(check.data, SIZES[options.size], test=-(-options.iterations // parts.ROUNDS) + 1)
     results = measure(plan, options, check)
     if "start" in results and {"OBJSEG_BEGAN", "OBJSEG_INSIDE"} <= set(os.environ):
         results["start"]["entry"] = ENTERED - float(os.environ["OBJSEG_BEGAN"])

@@ -12,11 +12,14 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from caffe.proto import caffe_pb2
+
 from objseg import torch_reference
 from objseg.benchmark.models import solver_of
 from objseg.dataset import Dataset
 from objseg.gpu_check.timing import EXPRESSIONS, spoken, torch_request
 from objseg.images import read_image
+from objseg.ranks import open_ranks
 from objseg.segmenter import Segmenter
 
 PATIENCE = 300
@@ -51,7 +54,7 @@ def time_split(check, task, split):
 
     Returns seconds an expression (evaluation) or an image (training), all processes together, from
     the time when all are ready. In training they exchange no gradients: it is what data-parallel
-    training could reach at most.
+    training, :func:`time_ranks`, could reach at most.
     """
     processes, _ = sizes(split)
     context = multiprocessing.get_context("spawn")
@@ -63,7 +66,31 @@ def time_split(check, task, split):
         spans = [future.result() for future in futures]
     began, ended = (f(times) for f, times in zip((min, max), zip(*spans)))
     count = processes * check.iterations * TASKS[task][1]
-    return {"seconds": (ended - began) / count, "passed": True}
+    return {"seconds": [(ended - began) / count], "passed": True}
+
+
+def time_ranks(check, count):
+    """Train in ``count`` processes of mpirun that average their gradients, an image each.
+
+    Returns seconds an image, all processes together, and the bytes that each sends in an iteration;
+    None in all but the first process.
+    """
+    check.device()
+    ranks = open_ranks(mpi=True)
+    with ranks.together():
+        solver, net = solver_of(check, "highres", Path(tempfile.mkdtemp(dir=check.work)))
+        with contextlib.closing(solver.net.layers[0].stream):
+            parameters = caffe_pb2.SolverParameter(net_param=net)
+            ranks.average_gradients(solver, parameters, lambda: None)
+            solver.step(1)
+            ranks.wait()
+            began = time.monotonic()
+            solver.step(check.iterations)
+            ranks.wait()
+            seconds = time.monotonic() - began
+    if ranks.rank == 0:
+        images = check.iterations * int(count)
+        return {"seconds": [seconds / images], "bytes": ranks.bytes, "passed": True}
 
 
 def time_torch_split(check, task, split):
@@ -79,7 +106,7 @@ def time_torch_split(check, task, split):
         ))
     rate = sum(1 / median(answer["seconds"]) for answer in answers)
     count = EXPRESSIONS if task == "shared" else 1
-    return {"seconds": 1 / (rate * count), "passed": True}
+    return {"seconds": [1 / (rate * count)], "passed": True}
 
 
 def sizes(split):

@@ -1,7 +1,7 @@
 """The list of parts: what is measured, in which order, and by which function."""
 
 from models.registry import MODELS
-from objseg.benchmark.cores import TASKS, sizes, time_split, time_torch_split
+from objseg.benchmark.cores import TASKS, sizes, time_ranks, time_split, time_torch_split
 from objseg.benchmark.layers import time_layers
 from objseg.benchmark.machine import cores, describe_machine
 from objseg.benchmark.models import train_model
@@ -12,29 +12,34 @@ from objseg.gpu_check.timing import time_segmentation, time_torch
 FUNCTIONS = {
     "machine": describe_machine,
     "net": train_model,
-    "torch": time_torch,
-    "evaluation": time_segmentation,
     "opencv": time_opencv,
     "layers": time_layers,
     "start": time_start,
+    "evaluation": time_segmentation,
+    "torch": time_torch,
     "cores": time_split,
     "torch-cores": time_torch_split,
+    "ranks": time_ranks,
 }
 """The function of a part by the first word of its name."""
 
+ROUNDS = 3
+"""How often parts that are compared come in turn: the speed of a shared machine drifts by a fifth
+within minutes, and by no program of its own."""
+
 
 def plan():
-    """List the names of the parts: a word of FUNCTIONS and its arguments.
-
-    What is compared stands side by side: the load of a machine changes with time.
-    """
-    names = ["machine", *(f"net {name}" for name in MODELS)]
-    names += ["torch train 1", "evaluation", "torch shared 1", "torch alone 1", "opencv", "layers",
-              "start"]
+    """List the names of the parts, a word of FUNCTIONS and its arguments, some several times."""
+    count = cores()
+    compared = ["evaluation", "torch alone 1"]
     for task, other in zip(TASKS, ("shared", "train")):
-        for split in splits(cores()):
-            names += [f"cores {task} {split}", f"torch-cores {other} {split}"]
-    return names
+        for split in splits(count):
+            compared += [f"cores {task} {split}", f"torch-cores {other} {split}"]
+    if count > 1:
+        compared = [part for part in compared if not part.startswith("torch-cores")
+                    or part.split()[-1] != "1x1"] + [f"ranks {count}"]
+    return ["machine", *(f"net {name}" for name in MODELS), "opencv", "layers", "start",
+            *compared * ROUNDS]
 
 
 def splits(count):
@@ -45,13 +50,20 @@ def splits(count):
 def environment(part):
     """Environment variables that a part, given by its name, wants set."""
     word, *arguments = part.split()
-    if word != "cores":
-        return {}
-    _, threads = sizes(arguments[-1])
-    return {"OPENBLAS_NUM_THREADS": str(threads)}
+    if word == "ranks":
+        return {"OPENBLAS_NUM_THREADS": "1"}
+    if word == "cores":
+        return {"OPENBLAS_NUM_THREADS": str(sizes(arguments[-1])[1])}
+    return {}
+
+
+def launcher(part):
+    """Words that come before the command of a part, given by its name."""
+    word, *arguments = part.split()
+    return ["mpirun", "-n", *arguments] if word == "ranks" else []
 
 
 def run(part, check):
-    """Run a part in this process; returns its dictionary."""
+    """Run a part in this process; returns its dictionary, None where another rank has it."""
     function, *arguments = part.split()
     return FUNCTIONS[function](check, *arguments)

@@ -58,37 +58,30 @@ def _machine(results):
 
 def ratios(results):
     """What is compared: [(what, seconds here, with what, its seconds, ratio wanted or None)]."""
-    rows = []
-    highres, segmentation = _found(results, "net highres"), _found(results, "evaluation")
-    torch = {name: median(result["seconds"]) for name, result in _of(results, "torch").items()}
-    if highres and "train 1" in torch:
-        rows.append(("training, an iteration of an image", median(highres["seconds"]), "PyTorch",
-                     torch["train 1"], 1.2))
+    rows, of = [], "evaluation, an expression"
+    segmentation, alone = _found(results, "evaluation"), None
     if segmentation:
         shared, alone = (median(segmentation[key]) for key in ("shared", "alone"))
-        of = "evaluation, an expression"
-        rows.append((f"{of}, trunk shared by {EXPRESSIONS}", shared,
-                     "one at a time, as the authors", alone, 6))
-        if "shared 1" in torch:
-            rows.append((f"{of}, trunk shared", shared, "PyTorch, trunk shared",
-                         torch["shared 1"] / EXPRESSIONS, 1.2))
-        if "alone 1" in torch:
-            rows.append((f"{of}, trunk shared", shared, "PyTorch, one at a time",
-                         torch["alone 1"], None))
-            rows.append((f"{of}, one at a time", alone, "PyTorch, one at a time",
-                         torch["alone 1"], None))
-    best = {task: _best(results, f"cores {task}") for task in ("evaluation", "training")}
-    if segmentation and best["evaluation"]:
-        split, seconds = best["evaluation"]
-        rows.append((f"{of}, trunk shared, as {split}", seconds, "one at a time, as the authors",
-                     alone, 6))
-    for task, other, unit in (("evaluation", "shared", "evaluation, an expression, trunk shared"),
-                              ("training", "train", "training, an iteration of an image")):
-        others = _best(results, f"torch-cores {other}")
-        if best[task] and others:
-            rows.append((f"{unit}, as {best[task][0]}", best[task][1],
-                         f"PyTorch, {'trunk shared, ' * (other == 'shared')}as {others[0]}",
-                         others[1], None))
+        apart = "one at a time, as the authors"
+        rows.append((f"{of}, trunk shared by {EXPRESSIONS}", shared, apart, alone, None))
+        rows += [(f"{of}, trunk shared, {split}", seconds, apart, alone, 6)
+                 for split, seconds in _splits(results, "cores evaluation").items()
+                 if split != "1x1"]
+    torch_alone = _found(results, "torch alone 1")
+    if segmentation and torch_alone:
+        other = median(torch_alone["seconds"])
+        rows.append((f"{of}, trunk shared", shared, "PyTorch, one at a time", other, None))
+        rows.append((f"{of}, one at a time", alone, "PyTorch, one at a time", other, None))
+    for task, other, unit in (("evaluation", "shared", f"{of}, trunk shared"),
+                              ("training", "train", "training, an image")):
+        torch = _splits(results, f"torch-cores {other}")
+        rows += [(f"{unit}, {split}", seconds, f"PyTorch, the same, {split}", torch[split], 1.2)
+                 for split, seconds in _splits(results, f"cores {task}").items() if split in torch]
+    splits = _splits(results, "cores training")
+    for count, result in _of(results, "ranks").items():
+        rows += [(f"training, an image, {count} processes over MPI", median(result["seconds"]),
+                  f"one process, {split}", splits[split], None)
+                 for split in ("1x1", f"1x{count}") if split in splits]
     opencv = _found(results, "opencv")
     if opencv:
         rows.append(("trunk alone, an image", median(opencv["caffe"]),
@@ -96,12 +89,10 @@ def ratios(results):
     return rows
 
 
-def _best(results, prefix):
-    """The fastest way to share all the cores out: (split, seconds), or None."""
-    found = {name.split()[-1]: result["seconds"] for name, result in results.items()
-             if name.startswith(prefix + " ") and "failure" not in result}
-    found = {split: s for split, s in found.items() if split != "1x1" or len(found) == 1}
-    return min(found.items(), key=lambda item: item[1]) if found else None
+def _splits(results, prefix):
+    """Seconds by the way in which the cores were shared out, such as 1x2."""
+    return {name.split()[-1]: median(result["seconds"]) for name, result in results.items()
+            if name.startswith(prefix + " ") and "failure" not in result}
 
 
 def _ratios(results):
@@ -197,11 +188,17 @@ def _cores(results):
             task, split = name.split()
             unit = "evaluation, an expression, trunk shared" \
                 if task in ("evaluation", "shared") else "training, an image"
-            rows.append([f"{unit}, {who}", split, f"{result['seconds']:.3f} s"])
+            rows.append([f"{unit}, {who}", split, f"{median(result['seconds']):.3f} s"])
     rows.sort(key=lambda row: row[0])
+    notes = []
+    for count, result in _of(results, "ranks").items():
+        rows.append(["training, an image, Caffe over MPI", f"{count}x1",
+                     f"{median(result['seconds']):.3f} s"])
+        notes = [f"Over MPI, of {count} processes each sends {result['bytes'] / 1e6:.0f} MB in an "
+                 "iteration; the others exchange no gradients."]
     return ["## Processes x BLAS threads", "", *table(
         ["what", "split", "seconds"], rows
-    ), "", "Training in several processes exchanges no gradients here."] if rows else []
+    ), "", *notes] if rows else []
 
 
 def _start(results):
