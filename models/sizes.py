@@ -171,8 +171,8 @@ SLIM = Size(
     data="data/demo",
     snapshots="models/slim",
     recipes={
-        "lowres": Recipe(iterations=450, step=150, rate=0.002, **SHARED, **SLIM_TRUNK),
-        "highres": Recipe(iterations=240, step=80, rate=0.002, **SHARED),
+        "lowres": Recipe(iterations=360, step=120, rate=0.002, **SHARED, **SLIM_TRUNK),
+        "highres": Recipe(iterations=150, step=50, rate=0.002, **SHARED),
         "per-word": Recipe(8, 300, 100, 0.0003, MINUTES, solver="Adam", **SLIM_TRUNK),
         "scrc": Recipe(50, 450, 150, 0.01, MINUTES, solver="Adam", decay=0, clip=10),
         "grounder": Recipe(40, 450, 150, 0.005, MINUTES, solver="Adam"),

@@ -28,7 +28,7 @@ from objseg.report.text import terminal
 
 TIMING = {
     "data": "demo", "split": "test", "size": "slim", "device": "a <CPU>", "images": 5,
-    "samples": 1200, "methods": [
+    "samples": 1200, "shared_images": 2, "methods": [
         {"method": "highres", "title": "Ours & more", "paper": 0.325,
          "alone": {"median": 1.25, "low": 1.125, "high": 2.5},
          "shared": {"median": 0.0625, "low": 0.05, "high": 0.07}},

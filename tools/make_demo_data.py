@@ -20,7 +20,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=REPOSITORY / "data" / "raw" / "demo",
                         help="folder to make (default data/raw/demo)")
-    for split, count in (("train", 800), ("val", 60), ("test", 120)):
+    for split, count in (("train", 600), ("val", 40), ("test", 100)):
         parser.add_argument(f"--{split}", type=int, default=count, metavar="N",
                             help=f"number of scenes (default {count})")
     parser.add_argument("--seed", type=int, default=1, help="other seed, other scenes (default 1)")

@@ -52,7 +52,8 @@ def timing_table(path):
         note = (
             f"Median over {timing['samples']:,} samples of {timing['images']:,} images of "
             f"{timing['data']}, {timing['split']} split; size {timing['size']}, on "
-            f"{timing['device']}. Small figures: quartiles over samples."
+            f"{timing['device']}; shared: all expressions of {timing['shared_images']} images. "
+            "Small figures: quartiles over samples."
         )
     except FileNotFoundError:
         return None, ""
