@@ -59,13 +59,13 @@ def _machine(results):
 def ratios(results):
     """What is compared: [(what, seconds here, with what, its seconds, ratio wanted or None)]."""
     rows, of = [], "evaluation, an expression"
-    segmentation, alone = _found(results, "evaluation"), None
+    segmentation = _found(results, "evaluation")
     if segmentation:
         shared, alone = (median(segmentation[key]) for key in ("shared", "alone"))
         apart = "one at a time, as the authors"
         rows.append((f"{of}, trunk shared by {EXPRESSIONS}", shared, apart, alone, None))
         rows += [(f"{of}, trunk shared, {split}", seconds, apart, alone, 6)
-                 for split, seconds in _splits(results, "cores evaluation").items()
+                 for split, seconds in _splits(results, "cores", "evaluation").items()
                  if split != "1x1"]
     torch_alone = _found(results, "torch alone 1")
     if segmentation and torch_alone:
@@ -74,10 +74,10 @@ def ratios(results):
         rows.append((f"{of}, one at a time", alone, "PyTorch, one at a time", other, None))
     for task, other, unit in (("evaluation", "shared", f"{of}, trunk shared"),
                               ("training", "train", "training, an image")):
-        torch = _splits(results, f"torch-cores {other}")
+        torch = _splits(results, "torch-cores", other)
         rows += [(f"{unit}, {split}", seconds, f"PyTorch, the same, {split}", torch[split], 1.2)
-                 for split, seconds in _splits(results, f"cores {task}").items() if split in torch]
-    splits = _splits(results, "cores training")
+                 for split, seconds in _splits(results, "cores", task).items() if split in torch]
+    splits = _splits(results, "cores", "training")
     for count, result in _of(results, "ranks").items():
         rows += [(f"training, an image, {count} processes over MPI", median(result["seconds"]),
                   f"one process, {split}", splits[split], None)
@@ -89,10 +89,10 @@ def ratios(results):
     return rows
 
 
-def _splits(results, prefix):
-    """Seconds by the way in which the cores were shared out, such as 1x2."""
-    return {name.split()[-1]: median(result["seconds"]) for name, result in results.items()
-            if name.startswith(prefix + " ") and "failure" not in result}
+def _splits(results, word, task):
+    """Seconds of a ``task`` by the way in which the cores were shared out, such as 1x2."""
+    return {name.split()[1]: median(result["seconds"]) for name, result in
+            _of(results, word).items() if name.split()[0] == task}
 
 
 def _ratios(results):
