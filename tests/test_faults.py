@@ -403,8 +403,9 @@ def test_a_snapshot_of_other_data_is_refused(scenes, started, tmp_path, name):
 
 def test_two_runs_do_not_share_a_folder(scenes, started):
     first = start(scenes, started, "--resume", sabotage=wait_before_training)
-    printed = started.with_name("out.txt")
+    printed, deadline = started.with_name("out.txt"), time.monotonic() + 60
     while "resuming from" not in (printed.read_text() if printed.is_file() else ""):
+        assert os.waitpid(first, os.WNOHANG) == (0, 0) and time.monotonic() < deadline
         time.sleep(0.05)
     os.rename(printed, started.with_name("first.txt"))
     code, printed = train(scenes, started, "--overwrite")
