@@ -27,7 +27,7 @@ from objseg.report.tables import timing_table
 from objseg.report.text import terminal
 
 TIMING = {
-    "data": "demo", "split": "test", "size": "slim", "device": "a <CPU>", "images": 5,
+    "data": "demo", "split": "test", "size": "slim", "device": "a <CPU>",
     "samples": 1200, "shared_images": 2, "methods": [
         {"method": "highres", "title": "Ours & more", "paper": 0.325,
          "alone": {"median": 1.25, "low": 1.125, "high": 2.5},
@@ -224,7 +224,8 @@ def test_table_2_shows_what_was_timed(dataset, stubs, tmp_path):
         "<td>0.325" in page
     )
     assert re.search("<td>Ours .low resolution.<td>1.000.*<td>–", page)
-    assert "1,200 samples of 5 images of demo, test split; size slim, on a &lt;CPU&gt;" in page
+    assert "1,200 samples, each of another image, of demo, test split; size slim" in page
+    assert ", on a &lt;CPU&gt;; " in page
 
 
 @pytest.mark.parametrize("text", [

@@ -159,8 +159,8 @@ def test_the_tool_times_methods(scenes, weights, tmp_path):
     methods = outcome.pop("methods")
     assert outcome.pop("device") and outcome.pop("threads") >= 1
     assert outcome == {
-        "data": "demo", "split": "test", "size": "slim", "images": 3, "samples": 3,
-        "shared_images": 3, "synthetic": True,
+        "data": "demo", "split": "test", "size": "slim", "samples": 3, "shared_images": 3,
+        "synthetic": True,
     }
     assert [(m["method"], m["title"], m["paper"]) for m in methods] == [
         ("whole-image", "whole image", None), ("highres", "Ours (high resolution)", 0.325),

@@ -82,6 +82,11 @@ def put_into(document, lines):
     write_text(document, above_mark(document) + "\n" + "\n".join(lines) + "\n")
 
 
+def repetitions(iterations, rounds):
+    """How many each of ``rounds`` takes for ``iterations`` in all, or a few more."""
+    return -(-iterations // rounds)
+
+
 def measure(plan, options, check):
     """Run the parts of ``plan``; returns {part: its dictionary}.
 
@@ -89,7 +94,7 @@ def measure(plan, options, check):
     """
     results = {}
     for number, part in enumerate(plan, 1):
-        iterations = -(-options.iterations // plan.count(part))
+        iterations = repetitions(options.iterations, plan.count(part))
         words = [*parts.launcher(part), sys.executable, os.path.abspath(__file__), "--part", part,
                  "--size", options.size, "--iterations", str(iterations),
                  "--out", str(options.out),
@@ -143,7 +148,8 @@ def main():
         plan = [part for part in plan if not part.startswith("torch")]
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # with its parts
     shutil.rmtree(work, ignore_errors=True)
-    make_data(check.data, SIZES[options.size], test=-(-options.iterations // parts.ROUNDS) + 1)
+    images = repetitions(options.iterations, parts.ROUNDS) + 1
+    make_data(check.data, SIZES[options.size], test=images)
     results = measure(plan, options, check)
     if "start" in results and {"OBJSEG_BEGAN", "OBJSEG_INSIDE"} <= set(os.environ):
         results["start"]["entry"] = ENTERED - float(os.environ["OBJSEG_BEGAN"])

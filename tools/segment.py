@@ -16,7 +16,6 @@ import re
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 from switches import add_device, add_nets
 
@@ -24,6 +23,7 @@ from models.sizes import SIZES
 from objseg.expressions import LENGTH, Vocabulary, tokenize
 from objseg.files import REPOSITORY
 from objseg.images import read_image, write_png
+from objseg.masks import bounding_box
 from objseg.methods import configure
 from objseg.plots import overlay
 
@@ -94,9 +94,9 @@ def statistics(mask, score):
     box = "none, the mask is empty"
     inside = ""
     if area:
-        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-        box = f"x {x} to {x + width - 1}, y {y} to {y + height - 1}"
-        inside = f", mean inside {cv2.mean(score, mask.astype(np.uint8))[0]:+.2f}"
+        left, top, right, bottom = bounding_box(mask)
+        box = f"x {left} to {right}, y {top} to {bottom}"
+        inside = f", mean inside {score[mask].mean():+.2f}"
     return [
         f"area   {area} of {mask.size} pixels ({100 * area / mask.size:.2f} %)",
         f"box    {box}",

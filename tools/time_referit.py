@@ -66,7 +66,6 @@ def main():
         "size": options.size,
         "device": device_name(options.gpu),
         "threads": blas_threads(),
-        "images": len(cases),
         "samples": len(cases),
         "shared_images": shared,
         "synthetic": dataset.synthetic,

@@ -50,7 +50,7 @@ def timing_table(path):
             paper = "–" if method["paper"] is None else f"{method['paper']:.3f}"
             rows.append(_row(escape(method["title"]), *seconds, paper))
         note = (
-            f"Median over {timing['samples']:,} samples of {timing['images']:,} images of "
+            f"Median over {timing['samples']:,} samples, each of another image, of "
             f"{timing['data']}, {timing['split']} split; size {timing['size']}, on "
             f"{timing['device']}; shared: all expressions of {timing['shared_images']} images. "
             "Small figures: quartiles over samples."
