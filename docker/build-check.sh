@@ -3,7 +3,8 @@
 #
 #   docker/build-check.sh [--tests] [TARGET …]     TARGET: cpu, cuda; default both
 #
-# --tests also runs Caffe's own C++ tests, in each image, as far as they need no GPU (minutes).
+# --tests also runs Caffe's own C++ tests, in each image, as far as they need neither a GPU nor the
+# files of Caffe's source tree (minutes).
 #
 # Works with docker, podman or buildah, see docker/engine.sh; docker and podman keep the images as
 # objseg-check:TARGET, buildah's are deleted at the end.
@@ -15,10 +16,11 @@ source docker/engine.sh
 
 readonly CUOBJDUMP=nvidia-cuda-cuobjdump==13.2.51
 readonly PROJECT_TESTS=(tests/test_{python_layers,nets,geometry,metrics,expressions}.py)
-# of Caffe's C++ tests: those that the patches bring, and those that want a GPU or (TestBrewMode)
-# leave the mode at GPU for the next one
+# of Caffe's C++ tests: those that the patches bring, those that want a GPU or (TestBrewMode) leave
+# the mode at GPU for the next one, and those that read files of Caffe's source tree
 readonly PATCH_TESTS='CuDNNChoice*:CuDNNWorkspace*:TF32*:ErrorAdvice*'
 readonly GPU_TESTS='*GPU*:*CuDNN*:*/2.*:*/3.*:*Im2colKernel*:PlatformTest*:*TestBrewMode'
+readonly SOURCE_TESTS='*SolverTest*:HDF5DataLayer*:HDF5Output*:ImageDataLayer*:IOTest*:DBTest*'
 
 fail() {
     printf 'build-check: error: %s\n' "$@" >&2
@@ -95,7 +97,7 @@ check() { # check TARGET
     run_in "$1" python -m pytest -q -p no:cacheprovider "${PROJECT_TESTS[@]}" | tail -n 8
     [ "$1" = cpu ] || check_cuda
     [ -z "$with_tests" ] ||
-        run_in "$1" caffe-gtest --gtest_filter="-$GPU_TESTS" 2>/dev/null | tail -n 12 ||
+        run_in "$1" caffe-gtest --gtest_filter="-$GPU_TESTS:$SOURCE_TESTS" 2>/dev/null | tail -n 12 ||
         fail "Caffe's own tests end badly in $1 (see above)"
 }
 
