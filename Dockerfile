@@ -4,16 +4,17 @@
 # GPU the host needs NVIDIA's driver and container toolkit.
 #
 #   docker build --tag objseg .
-#   docker run --rm --gpus all objseg caffe train -solver prototxt/solver_highres.prototxt
-#   docker run --rm --gpus all objseg python tools/eval_referit.py
+#   docker run --rm --gpus all --volume "$PWD:/workspace" --user "$(id -u):$(id -g)" objseg \
+#     caffe train -solver prototxt/solver_highres.prototxt
+#   … objseg python tools/eval_referit.py --gpu 0
 #
 # cpu: Debian 11's own Caffe
 #
 #   docker build --target cpu --tag objseg:cpu .
 #   docker run --rm --volume "$PWD:/workspace" --user "$(id -u):$(id -g)" objseg:cpu make demo
 #
-# What a container writes to data/, models/ and out/ stays where the checkout is mounted, as in the
-# line above, or in volumes: --volume objseg-data:/workspace/data \
+# The checkout holds the prepared data and the weights. What a container writes to data/, models/
+# and out/ stays where it is mounted, as above, or in volumes: --volume objseg-data:/workspace/data \
 #   --volume objseg-models:/workspace/models --volume objseg-out:/workspace/out
 #
 # docs/gpu.md tells of the patches, of other versions of CUDA, and what was verified.

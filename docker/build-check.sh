@@ -107,7 +107,7 @@ main_check() {
         case $1 in
         --tests) with_tests=1 ;;
         cpu | cuda) targets+=("$1") ;;
-        *) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 2 ;;
+        *) sed -n '2,/^$/s/^# \{0,1\}//p' docker/build-check.sh && exit 2 ;;
         esac
         shift
     done

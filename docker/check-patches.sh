@@ -87,7 +87,8 @@ main_check() {
     [ "${1:-}" = --cuda ] || return 0
     python3 -m venv "$work/venv"
     "$work/venv/bin/pip" install --quiet --no-cache-dir --no-deps \
-        --requirement "$repository/docker/cuda-wheels.txt"
+        --requirement "$repository/docker/cuda-wheels.txt" ||
+        not_tried "CUDA's wheels cannot be fetched (see above)"
     toolkit=$(echo "$work"/venv/lib/python3*/site-packages/nvidia/cu[0-9]*)
     flags+=("-I$toolkit/include" "-I${toolkit%/*}/cudnn/include")
     chmod --recursive +x "$toolkit/bin" "$toolkit/nvvm/bin"

@@ -21,9 +21,10 @@ momentum: {momentum}
 weight_decay: {decay}
 {clip}
 # Loss on the val split, a figure to watch; the paper's metrics come from tools/eval_referit.py.
+# The first one before training: memory that does not suffice for it shows at once.
 test_iter: {test_iterations}
 test_interval: {test_interval}
-test_initialization: false
+test_initialization: true
 
 display: 20
 average_loss: 20

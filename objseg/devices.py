@@ -140,7 +140,7 @@ def _other_architecture():
         capabilities = str(error)
     return (
         f"it was built for other GPU architectures ({capabilities}); build it with that "
-        "architecture among CUDA_ARCHS, use another GPU, or --cpu"
+        "architecture among CUDA_ARCHS (CUDA 13 knows sm_75 and newer), use another GPU, or --cpu"
     )
 
 
@@ -157,7 +157,7 @@ CAUSES = (
     (r"no CUDA-capable device|\((38|100) vs\. 0\)", _no_gpu),
     (r"invalid device ordinal|\((10|101) vs\. 0\)", _no_such_number),
     (r"no kernel image|ARCH_MISMATCH|\((48|209) vs\. 0\)", _other_architecture),
-    (r"out of memory|\(2 vs\. 0\)|ALLOC_FAILED", _out_of_memory),
+    (r"out of memory|\(2 vs\. 0\)|ALLOC(ATION)?_FAILED", _out_of_memory),
 )
 """What Caffe writes, by CUDA's error texts and its numbers before and since CUDA 10.1."""
 

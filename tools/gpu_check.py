@@ -87,8 +87,10 @@ def main():
 
     shutil.rmtree(work, ignore_errors=True)
     make_scenes(check.data, train=12, test=4)
-    plan = [part for part in parts.plan(check, options.images, options.quick)
-            if re.match(options.only, part)]
+    known = parts.plan(check, options.images, options.quick)
+    plan = [part for part in known if part == "machine" or re.match(options.only, part)]
+    if plan == ["machine"] and not re.match(options.only, "machine"):
+        raise ValueError(f"--only {options.only}: no part begins so; there are {', '.join(known)}")
     torch_python = torch_reference.find_python(options.torch_python)
     if torch_python is None:
         print("no Python with torch here: PyTorch is left out (--torch-python PATH names one)",
