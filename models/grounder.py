@@ -50,7 +50,7 @@ def train_net(size, settings):
     def add(net, split):
         net.features, net.tokens, net.continuation, net.sample_index, net.label = data_layer(
             "attention_data", "AttentionDataLayer", 5, size, settings, split,
-            features=settings.features, proposals=PROPOSALS,
+            features=settings.features, candidates=PROPOSALS,
         )
         net.scores = L.Reshape(
             add_attention(net, size), reshape_param=dict(shape=dict(dim=[-1, PROPOSALS]))

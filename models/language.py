@@ -11,8 +11,8 @@ def lstm(words, continuation, hidden, static=None):
     """An LSTM over ``words`` (T, N, D_embedding); its blobs are W_xc, b_c[, W_xc_static] and W_hc.
 
     ``hidden`` is the width of its state. ``static`` (N, D), if given, is an input at every step.
-    The forget gate's bias starts at 1, which a filler cannot say of a part of a blob:
-    :mod:`objseg.weights` writes it into the starting weights.
+    The biases start at 0. A filler cannot say of a part of a blob that the forget gate's start at
+    1: :mod:`objseg.weights` writes that into the starting weights of the layer named "lstm".
     """
     bottoms = [words, continuation] + ([] if static is None else [static])
     weights, bias = dict(lr_mult=1, decay_mult=1), dict(lr_mult=1, decay_mult=0)

@@ -138,7 +138,7 @@ PAPER = Size(
     },
 )
 
-MINUTES = "Minutes instead of days: Adam in place of the paper's SGD, in the same thirds."
+MINUTES = "Minutes instead of days: Adam, with a tenth of the rate after each third of the run."
 SLIM_TRUNK = dict(start="models/slim_trunk.caffemodel", start_command="tools/pretrain_trunk.py")
 # Four expressions share a pass through the trunk, which is most of the work.
 SHARED = dict(

@@ -15,13 +15,13 @@ LEAST_IOU = 0.5
 
 @dataclass(frozen=True)
 class AttentionSettings(FeatureSettings):
-    """FeatureSettings, and ``proposals``: candidate boxes B of every image."""
+    """FeatureSettings, and ``candidates``: boxes B of every image."""
 
-    proposals: int = 100
+    candidates: int = 100
 
     def __post_init__(self):
         super().__post_init__()
-        check_counts(self, "proposals")
+        check_counts(self, "candidates")
 
 
 class AttentionBatchMaker(FeatureBatchMaker):
@@ -37,7 +37,7 @@ class AttentionBatchMaker(FeatureBatchMaker):
     @property
     def shapes(self):
         """Shapes of what the data layer has tops for, {name: shape} in their order."""
-        N, rows = self.settings.batch, self.settings.batch * self.settings.proposals
+        N, rows = self.settings.batch, self.settings.batch * self.settings.candidates
         text = (self.settings.words, N)
         return {
             "features": (rows, self.features.fc7 + SPATIAL), "tokens": text, "continuation": text,
@@ -50,7 +50,7 @@ class AttentionBatchMaker(FeatureBatchMaker):
         for image, _ in groupby(sample.image for sample in samples):
             (boxes,) = self.features.read(image.id, "boxes")
             for region in image.regions:
-                overlap = box_iou(boxes[:self.settings.proposals], region.box)
+                overlap = box_iou(boxes[:self.settings.candidates], region.box)
                 if overlap.max() >= LEAST_IOU:
                     self.labels[region.id] = int(overlap.argmax())
         found = [sample for sample in samples if sample.region.id in self.labels]
@@ -70,11 +70,11 @@ class AttentionBatchMaker(FeatureBatchMaker):
             **self.dataset.vocabulary.encode_all(
                 [sample.expression for sample in samples], settings.words
             ),
-            "sample_index": np.repeat(np.arange(settings.batch), settings.proposals),
+            "sample_index": np.repeat(np.arange(settings.batch), settings.candidates),
             "label": np.array([self.labels[sample.region.id] for sample in samples]),
         }
 
     def _features(self, image):
         boxes, fc7 = self.features.read(image.id, "boxes", "fc7")
         features = with_position(fc7, boxes, image.width, image.height)
-        return features[np.resize(np.arange(len(boxes)), self.settings.proposals)]
+        return features[np.resize(np.arange(len(boxes)), self.settings.candidates)]

@@ -56,7 +56,10 @@ def read_predictions(path, dataset, method=None):
                 )
             numbered = [(rows.line_num, row) for row in rows]
     except FileNotFoundError:
-        raise PredictionError(f"{path} does not exist: the predicted boxes") from None
+        raise PredictionError(
+            f"{path} does not exist: the predicted boxes; tools/eval_referit.py --method NAME "
+            "writes such a file, samples.csv"
+        ) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise PredictionError(f"{path}: not a CSV file in UTF-8 ({error})") from error
     if "method" in columns:

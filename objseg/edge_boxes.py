@@ -6,7 +6,11 @@ import cv2
 import numpy as np
 
 from objseg.boxes import clip
+from objseg.files import REPOSITORY
 from objseg.images import reduced
+
+FOREST = REPOSITORY / "models" / "structured_edges.yml.gz"
+"""Where tools/download.py puts the structured forest; it is used when it is there."""
 
 SIGMA = 2
 """Blur before the gradient, in pixels."""
@@ -49,6 +53,11 @@ def edge_boxes(image, count=100, model=None):
     corners[:, 2:] += corners[:, :2]
     corners *= np.tile([width / small.shape[1], height / small.shape[0]], 2)
     return clip(np.rint(corners) - (0, 0, 1, 1), width, height)
+
+
+def default_forest():
+    """Return the path of the structured forest that is used unless said otherwise, or None."""
+    return FOREST if FOREST.is_file() else None
 
 
 def structured_forest(path):

@@ -30,7 +30,7 @@ from objseg.methods import METHODS, Configuration, open_methods
 from objseg.metrics import areas, iou
 from objseg.ranks import ALONE
 
-JOURNAL_VERSION = 3
+JOURNAL_VERSION = 4
 """Part of every journal's key; raise it when a change of the code changes what is measured."""
 
 

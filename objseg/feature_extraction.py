@@ -1,7 +1,6 @@
 """Making the features of a data set's boxes: in parallel, and only what is missing or outdated."""
 
 import contextlib
-import json
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -10,17 +9,18 @@ import numpy as np
 
 from objseg.boxes import whole_image
 from objseg.dataset import Image
-from objseg.files import Progress, is_current, sha256, write_text
+from objseg.files import Progress, is_current, sha256
 from objseg.images import ImageError
 from objseg.prefetch import Prefetcher
 from objseg.proposals import candidates, read_boxes
 from objseg.region_features import (
-    VERSION,
     CropTrunk,
+    FeatureReader,
     FeaturesError,
     features_key,
     save_features,
     saved_key,
+    write_index,
 )
 
 
@@ -41,9 +41,9 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
     ``dataset`` is a Dataset, ``images`` some of its Images with regions; ``proposals`` is the
     folder of proposals, ``deploy`` and ``weights`` are the trunk's (see
     :class:`objseg.region_features.CropTrunk`), ``out`` is the folder of the features. The index
-    lists every image of the data set whose features are up to date. Returns {"made", "kept",
-    "whole_image"}, numbers of images, of which the last have no proposed box, and "unreadable",
-    {image id: message}.
+    lists every image of the data set whose features are up to date, and those that an earlier run
+    could not read. Returns {"made", "kept", "whole_image"}, numbers of images, of which the last
+    have no proposed box, and "unreadable", {image id: message}.
 
     Raises FeaturesError when an image has no proposal list.
     """
@@ -78,17 +78,24 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
             progress.advance()
     if not keys:
         raise FeaturesError(f"{dataset.directory}: no image to make features of")
-    fc7, fc8 = _widths(out / f"{next(iter(keys))}.h5")
-    write_text(out / "index.json", json.dumps({
-        "version": VERSION, **trunk, "fc7": fc7, "fc8": fc8, "keys": keys,
-        "unreadable": unreadable,
-    }))
+    before = _unreadable_before(out, jobs.keys() - keys.keys())
+    widths = _widths(out / f"{next(iter(keys))}.h5")
+    write_index(out, dataset, keys, {**before, **unreadable}, *widths, trunk)
     return {
         "made": len(todo) - len(unreadable),
         "kept": kept,
         "whole_image": sum(_is_whole_image(job) for job in asked),
         "unreadable": unreadable,
     }
+
+
+def _unreadable_before(out, ids):
+    """Those of the images ``ids`` that the index in ``out`` calls unreadable: {id: message}."""
+    try:
+        before = FeatureReader(out).unreadable
+    except FeaturesError:
+        return {}
+    return {name: problem for name, problem in before.items() if name in ids}
 
 
 def _job(image, boxes, trunk):

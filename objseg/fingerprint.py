@@ -7,6 +7,8 @@ from caffe.proto import caffe_pb2
 from google.protobuf import json_format, text_format
 
 from objseg.files import sha256
+from objseg.region_features import FeatureReader
+from objseg.segments import segments_file
 
 PLACES = {"data", "features", "proposals", "workers"}
 """Parameters of a data layer that a run may change: where things lie, and who reads them."""
@@ -33,8 +35,28 @@ def fingerprint(dataset, size, net, solver):
         "data set": {name: sha256(dataset.directory / name)[:16]
                      for name in ("index.json", "vocabulary.txt")},
         "batches": {k: v for k, v in batches.items() if k not in PLACES},
+        "regions": _regions(batches, dataset),
         "solver": {k: v for k, v in values.items() if k not in WITHOUT_EFFECT},
         "net": {layer.name: _digest(layer) for layer in net.layer if layer.name != "data"},
+    }
+
+
+def _regions(batches, dataset):
+    """Checksums of the features or segments that a data layer reads, if any, by kind.
+
+    They are those of the images that are trained on; a file that is missing is found elsewhere.
+    """
+    ids = [image.id for image in dataset.images(batches["split"])]
+    found = {}
+    if "features" in batches:
+        keys = FeatureReader(batches["features"]).keys
+        found["features"] = [keys.get(name) for name in ids]
+    if "proposals" in batches:
+        files = [segments_file(batches["proposals"], name) for name in ids]
+        found["segments"] = [sha256(path) if path.is_file() else None for path in files]
+    return {
+        kind: hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        for kind, parts in found.items()
     }
 
 

@@ -231,7 +231,7 @@ def configure(
         vocabulary = _words(method.model, weights, Path(data))
     return Configuration(
         name, deploy, weights, Path(vocabulary), gpu, compat_authors,
-        **_regions(method, size, Path(data), prototxt, cached),
+        **_regions(method, size, Path(data), cached),
     )
 
 
@@ -263,7 +263,7 @@ def _words(model, weights, data):
     return fallback
 
 
-def _regions(method, size, data, prototxt, cached):
+def _regions(method, size, data, cached):
     """Fields of the Configuration of a method that chooses among proposals."""
     if method.needs is None:
         return {}
@@ -277,14 +277,15 @@ def _regions(method, size, data, prototxt, cached):
                 f"python tools/make_proposals.py --kind segments --data {data}"
             )
         return {"proposals": segments}
-    crops, trunk = _net(prototxt, "crops", size), REPOSITORY / size.pretrained
     if not cached:
+        trunk = REPOSITORY / size.pretrained
         if not trunk.is_file():
             raise ValueError(
                 f"{trunk} does not exist: the trunk that makes the features of boxes; make it "
                 f"with: python {size.recipes['lowres'].start_command}"
             )
-        return {"crops": crops, "trunk": trunk}
+        # it depends on the size alone, whatever the other nets were generated with
+        return {"crops": _net(conventional_prototxt(size), "crops", size), "trunk": trunk}
     features = data / "features" / size.name
     if not (features / "index.json").is_file():
         raise ValueError(
@@ -292,7 +293,7 @@ def _regions(method, size, data, prototxt, cached):
             f"boxes; make them with: python tools/extract_features.py --data {data} "
             f"--size {size.name}"
         )
-    return {"crops": crops, "trunk": trunk, "features": features}
+    return {"features": features}
 
 
 def conventional_weights(model, size):

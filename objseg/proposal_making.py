@@ -109,12 +109,12 @@ def make_proposals(
 
     ``kinds`` lists Boxes, Segments or both. The folder ``published`` holds <image>.txt and
     <image>.mat, which are taken in place of our own; where one is missing our own are made, or with
-    ``require_published`` it is an error. Files of an earlier run that are newer than their picture
-    are kept; ``overwrite`` deletes them first. Returns Made. Raises ProposalError when they were
-    made with other settings.
+    ``require_published`` it is an error. Files of an earlier run are kept that are newer than what
+    they were made of. Returns Made. Raises ProposalError when they were made with other settings;
+    with ``overwrite`` they are deleted.
     """
     for kind in kinds:
-        source = {"published": published and published.name}
+        source = {"published": published and str(published)}
         _claim(out / kind.name, kind, {**kind.settings, **source}, overwrite)
     maker = Maker(dataset, images, kinds, out, published, require_published)
     made = Made({kind.name: {} for kind in kinds}, {kind.name: Counter() for kind in kinds})
@@ -155,54 +155,72 @@ class Maker:
 
     def _one(self, kind, image, pixels, masks):
         path = self.out / kind.name / (image.id + kind.ending)
-        tally = Counter()
-        if is_current(path, image.path):
+        tally, given = Counter(), self._published(kind, image)
+        if is_current(path, image.path) and not (given and _arrived_after(path, given)):
             tally["kept"] += 1
         else:
-            kind.save(path, self._found(kind, image, pixels, tally), pixels, tally)
+            kind.save(path, self._found(kind, given, pixels, tally), pixels, tally)
         try:
             return kind.overlaps(path, image.regions, masks) if image.regions else [], tally
         except (ProposalError, MaskError) as error:
             raise ProposalError(f"{error}; delete the file and run again") from error
 
-    def _found(self, kind, image, pixels, tally):
-        if self.published:
-            path = self.published / (image.id + kind.published_ending)
-            if path.is_file():
-                tally["published"] += 1
-                return kind.read_published(path, pixels)
-            if self.require_published:
-                raise ProposalError(
-                    f"{path} does not exist: the published {kind.name} of the image {image.id}; "
-                    "without --require-published they are made instead"
-                )
-        tally["made"] += 1
-        return kind.find(pixels)
+    def _published(self, kind, image):
+        """The published file of an image, or None where our own proposals are wanted."""
+        path = self.published and self.published / (image.id + kind.published_ending)
+        if path is None or path.is_file():
+            return path
+        if self.require_published:
+            raise ProposalError(
+                f"{path} does not exist: the published {kind.name} of the image {image.id}; "
+                "without --require-published they are made instead"
+            )
+        return None
+
+    def _found(self, kind, given, pixels, tally):
+        tally["made" if given is None else "published"] += 1
+        return kind.find(pixels) if given is None else kind.read_published(given, pixels)
+
+
+def _arrived_after(path, given):
+    """Whether the file ``given`` came here after ``path`` was written.
+
+    An archive gives its files times of long ago; when they were unpacked, only ctime tells.
+    """
+    return path.stat().st_mtime < given.stat().st_ctime
 
 
 def _claim(folder, kind, settings, overwrite):
     """See that ``folder`` holds proposals of these ``settings`` only, and note them there."""
     note, files = folder / "settings.json", list(folder.glob(f"*{kind.ending}"))
-    if overwrite:
-        for path in files:
-            path.unlink()
-        files = []
-    if files:
-        try:
-            stored = json.loads(note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise ProposalError(
-                f"{folder}: {len(files)} files, but no readable settings.json that says how they "
-                "were made; put a list of your own into another folder and name it with "
-                "--published, or delete these with --overwrite"
-            ) from None
-        different = [
-            f"{name} {stored.get(name)} there, {settings.get(name)} here"
-            for name in sorted({*stored, *settings}) if stored.get(name) != settings.get(name)
-        ]
-        if different:
-            raise ProposalError(
-                f"{folder}: made with other settings ({'; '.join(different)}); give the same, "
-                "another --out, or --overwrite to make them anew"
-            )
+    foreign = _foreign(note, len(files), settings) if files else None
+    if foreign and not overwrite:
+        raise ProposalError(f"{folder}: {foreign}")
+    for path in files if foreign else ():
+        path.unlink()
     write_text(note, json.dumps(settings, indent=1) + "\n")
+
+
+def _foreign(note, count, settings):
+    """Why the ``count`` proposals beside ``note`` are not of these ``settings``, and what to do.
+
+    Returns None where they are.
+    """
+    try:
+        stored = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return (
+            f"{count} files, but no readable settings.json that says how they were made; put a "
+            "list of your own into another folder and name it with --published, or delete these "
+            "with --overwrite"
+        )
+    different = [
+        f"{name} {stored.get(name)} there, {settings.get(name)} here"
+        for name in sorted({*stored, *settings}) if stored.get(name) != settings.get(name)
+    ]
+    if different:
+        return (
+            f"made with other settings ({'; '.join(different)}); give the same, another --out, or "
+            "--overwrite to make them anew"
+        )
+    return None

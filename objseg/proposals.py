@@ -74,6 +74,18 @@ def candidates(boxes, width, height, count=COUNT, tally=None):
     return found
 
 
+def tally_few(tally, count, only_whole, expressions):
+    """Count in ``tally`` so many ``expressions`` of an image that has few candidates.
+
+    ``tally`` is a Counter or None, ``count`` the number of candidates, ``only_whole`` whether the
+    whole image stands in for none at all.
+    """
+    if tally is not None and only_whole:
+        tally["whole image the only candidate"] += expressions
+    elif tally is not None and count < COUNT:
+        tally[f"fewer than {COUNT} candidates"] += expressions
+
+
 def read_mcg(path, height, width, count=COUNT):
     """Read the first ``count`` segments of MCG's result for an image, best first: bool (B, H, W).
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from objseg.boxes import whole_image
 from objseg.crops import crop
-from objseg.edge_boxes import edge_boxes
-from objseg.files import atomic_path
+from objseg.edge_boxes import default_forest, edge_boxes, structured_forest
+from objseg.files import atomic_path, sha256, write_text
 from objseg.geometry import MEAN_BGR
-from objseg.proposals import candidates, read_boxes
+from objseg.proposals import candidates
 
 VERSION = 1
 """Part of every key; raise it when a change of the code changes the features."""
@@ -118,6 +118,17 @@ def save_features(path, features, region_ids, region_fc8, key):
         file.attrs["key"] = key
 
 
+def write_index(folder, dataset, keys, unreadable, fc7, fc8, trunk):
+    """Write the index of the features in ``folder`` of a Dataset's images.
+
+    The arguments are what :class:`FeatureReader` reads, and ``trunk`` that of :func:`features_key`.
+    """
+    write_text(folder / "index.json", json.dumps({
+        "version": VERSION, "trunk": trunk, "fc7": fc7, "fc8": fc8, "keys": keys,
+        "unreadable": unreadable, "data set": sha256(dataset.directory / "index.json"),
+    }))
+
+
 def saved_key(path):
     """The key of a file of features, or None where it is missing or broken."""
     try:
@@ -131,8 +142,9 @@ class FeatureReader:
     """Features that tools/extract_features.py has made in ``folder``.
 
     ``unreadable`` is {image id: message} of the images that have none for their own fault,
-    ``fc7`` and ``fc8`` are the widths of the features. Raises FeaturesError when features are
-    missing, broken or other than those that the index lists.
+    ``keys`` {image id: :func:`features_key`} of the others, ``fc7`` and ``fc8`` are the widths of
+    the features. Raises FeaturesError when features are missing, broken or other than those that
+    the index lists.
     """
 
     def __init__(self, folder):
@@ -149,7 +161,7 @@ class FeatureReader:
         if not isinstance(index, dict) or index.get("version") != VERSION:
             raise FeaturesError(f"{path}: of another version; {self._remedy}")
         self.unreadable, self.fc7, self.fc8 = index["unreadable"], index["fc7"], index["fc8"]
-        self._keys = index["keys"]
+        self.keys, self._data_set = index["keys"], index.get("data set")
 
     @property
     def _remedy(self):
@@ -163,9 +175,17 @@ class FeatureReader:
         boxes, fc7, fc8, context, width, height = self.read(image_id, *RegionFeatures._fields)
         return RegionFeatures(boxes, fc7, fc8, context, int(width), int(height))
 
+    def check(self, dataset):
+        """Raise FeaturesError when the Dataset has been prepared anew since, with other regions."""
+        if self._data_set != sha256(dataset.directory / "index.json"):
+            raise FeaturesError(
+                f"{self.folder}: made before {dataset.directory / 'index.json'} was written anew; "
+                f"{self._remedy}"
+            )
+
     def require(self, image_id):
         """Raise FeaturesError when the index lists no features of an image."""
-        if image_id not in self._keys:
+        if image_id not in self.keys:
             why = self.unreadable.get(image_id, "it was not among the images asked for")
             raise FeaturesError(
                 f"{self.folder}: no features of image {image_id} ({why}); {self._remedy}"
@@ -181,7 +201,7 @@ class FeatureReader:
         path = self.folder / f"{image_id}.h5"
         try:
             with h5py.File(path, "r") as file:
-                if file.attrs["key"] == self._keys[image_id]:
+                if file.attrs["key"] == self.keys[image_id]:
                     return [file[name][()] for name in names]
         except (OSError, KeyError) as error:
             raise FeaturesError(
@@ -195,19 +215,18 @@ def region_source(configuration):
     """Where a method's :class:`objseg.methods.Configuration` says that features come from.
 
     Returns a function of a BGR image (H, W, 3) and its id in the data set, to its RegionFeatures.
-    Without a folder of features they are computed, of the proposals on disk or else of new ones.
+    Without a folder of features proposals and features are computed.
     """
     if configuration.features is not None:
         reader = FeatureReader(configuration.features)
         return lambda image, image_id: reader(image_id)
 
     trunk = CropTrunk(configuration.crops, configuration.trunk, configuration.gpu)
+    path = default_forest()
+    forest = structured_forest(path) if path else None
 
     def compute(image, image_id):
-        if configuration.proposals is None:
-            boxes = edge_boxes(image)
-        else:
-            boxes = read_boxes(Path(configuration.proposals) / "boxes" / f"{image_id}.txt")
+        boxes = edge_boxes(image, model=forest)
         return trunk(image, candidates(boxes, image.shape[1], image.shape[0]))
 
     return compute

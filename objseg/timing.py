@@ -15,9 +15,6 @@ from objseg.images import ImageError
 
 SEED = 0
 
-SHARED = 5
-"""Images for the time when all expressions of an image are asked for: 30 of the demo's."""
-
 
 class Case(NamedTuple):
     """An image, BGR uint8 (H, W, 3), its ``expressions``, a list of str, and ``one`` of them."""
@@ -83,7 +80,7 @@ def measure(masks, cases, advance=lambda: None, clock=time.perf_counter):
 
     Alone is an image with one expression, as in Table 2. Shared is an image with all of its
     expressions, over their number: what an expression takes where they share the image's proposals
-    and features; it is measured on the first SHARED cases. ``advance`` is called after each call.
+    and features. ``advance`` is called after each call.
     """
     def timed(inputs):
         for seconds in seconds_an_expression(masks, inputs, clock):
@@ -92,7 +89,7 @@ def measure(masks, cases, advance=lambda: None, clock=time.perf_counter):
 
     return {
         "alone": spread(list(timed([(case.image, [case.one]) for case in cases]))),
-        "shared": spread(list(timed([(case.image, case.expressions) for case in cases[:SHARED]]))),
+        "shared": spread(list(timed([(case.image, case.expressions) for case in cases]))),
     }
 
 
@@ -114,8 +111,8 @@ def table(outcome):
     widths = [max(map(len, column)) for column in zip(*rows)]
     return [
         f"{outcome['data']}{' (synthetic data)' if outcome['synthetic'] else ''}, split "
-        f"{outcome['split']}, size {outcome['size']}: {outcome['samples']} expressions, each of "
-        f"another image; shared: all expressions of {outcome['shared_images']} images",
+        f"{outcome['split']}, size {outcome['size']}: {outcome['samples']} images, each with one "
+        "expression (alone) and with all of its expressions (shared)",
         f"{outcome['device']}, BLAS threads: {outcome['threads']}; median [quartiles]",
         "",
         *("  ".join([f"{row[0]:<{widths[0]}}",

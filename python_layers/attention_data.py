@@ -23,7 +23,7 @@ class AttentionDataLayer(StreamingLayer):
                 top: "sample_index" top: "label" include { phase: TRAIN }
                 python_param { module: "attention_data" layer: "AttentionDataLayer"
                   param_str: '{"data": "data/referit", "split": "train", "batch": 40,
-                    "words": 20, "vocabulary": 8803, "proposals": 100,
+                    "words": 20, "vocabulary": 8803, "candidates": 100,
                     "features": "data/referit/features/paper"}' } }
     """
 

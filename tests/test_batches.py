@@ -99,17 +99,22 @@ def test_coarse_labels_are_the_full_labels_downsampled(scenes):
         np.testing.assert_array_equal(coarse, function(blocks, axis=(3, 5)))
 
 
-def test_word_labels_mark_the_regions_that_a_word_is_said_of(scenes):
-    maker = BatchMaker(settings(scenes, batch=2, expressions_per_image=1, label_words=True))
-    batch, vocabulary = maker(0), maker.dataset.vocabulary
-    assert batch["label"].shape == (2, 1000, 64, 64)
-    assert not batch["label"][:, PAD].any()
+@pytest.mark.parametrize("frequent", [0, 30])
+def test_word_labels_mark_the_regions_that_a_word_is_said_of(scenes, frequent):
+    maker = BatchMaker(settings(
+        scenes, batch=2, expressions_per_image=1, label_words=True, frequent_words=frequent
+    ))
+    batch, labelled = maker(0), maker.labelled.words
+    assert batch["label"].shape == (2, frequent or 1000, 64, 64)
+    if not frequent:
+        assert labelled == maker.dataset.vocabulary.words and not batch["label"][:, PAD].any()
     group = maker.order.group(0)
     image = maker.samples[group[0]].image
     assert len(group) == sum(len(region.expressions) for region in image.regions)
     masks = maker.dataset.masks(image.id)
     words = {t for r in image.regions for e in r.expressions for t in tokenize(e)}
-    for row, word in enumerate(vocabulary.words):
+    assert words & set(labelled)
+    for row, word in enumerate(labelled):
         if word in words:
             said_of = [resize_and_pad_mask(masks[r.id], 64) for r in image.regions
                        if any(word in tokenize(e) for e in r.expressions)]

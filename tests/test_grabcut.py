@@ -7,11 +7,12 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
-from conftest import run_tool
+from conftest import load_tool, run_tool
 
 from objseg.box_predictions import COLUMNS, NOTHING, PredictionError, read_predictions
 from objseg.boxes import box_mask
 from objseg.dataset import Dataset
+from objseg.files import REPOSITORY
 from objseg.grabcut import grabcut
 from objseg.images import ENOUGH, read_image
 from objseg.metrics import summarize
@@ -195,6 +196,12 @@ def test_bad_files_are_refused_by_name(predicted, tmp_path, content, message):
         (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(PredictionError, match=f"a.csv.*{message}"):
         read_predictions(tmp_path / "a.csv", predicted[0])
+
+
+def test_the_name_of_a_method_finds_its_evaluation(monkeypatch):
+    tool = load_tool("grabcut_baseline")
+    monkeypatch.setattr("sys.argv", ["grabcut_baseline.py", "--method", "scrc-bbox"])
+    assert tool.parse().boxes == REPOSITORY / "out" / "eval_referit_test" / "samples.csv"
 
 
 def test_the_tool_scores_rectangles_and_masks(predicted, tmp_path):

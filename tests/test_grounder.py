@@ -39,7 +39,7 @@ def features(scenes, tmp_path_factory):
 def settings(made, **changes):
     dataset, folder, _ = made
     values = dict(data=str(dataset.directory), split="train", batch=7, words=LENGTH,
-                  vocabulary=200, features=str(folder), proposals=6)
+                  vocabulary=200, features=str(folder), candidates=6)
     return AttentionSettings(**{**values, **changes})
 
 
@@ -67,7 +67,7 @@ def normalized(blobs, features):
 
 def test_the_label_is_the_box_of_best_overlap(features):
     dataset, _, lists = features
-    maker = AttentionBatchMaker(settings(features, proposals=PROPOSALS))
+    maker = AttentionBatchMaker(settings(features, candidates=PROPOSALS))
     kept = {(sample.region.id, sample.expression) for sample in maker.samples}
     left_out = 0
     for image, region, expression in dataset.samples("train"):
@@ -120,7 +120,7 @@ def test_proposals_that_miss_every_region_are_refused(features, tmp_path):
     (dict(vocabulary=5), "larger than the net's embedding"),
     (dict(features="/nowhere"), "/nowhere/index.json does not exist.*extract_features.py"),
     (dict(split="test"), "no features of image .*extract_features.py"),
-    (dict(proposals=0), "proposals is 0"),
+    (dict(candidates=0), "candidates is 0"),
 ])
 def test_settings_that_cannot_be_used(features, changes, message):
     with pytest.raises(ValueError, match=message):
@@ -166,7 +166,7 @@ def test_training_minimises_the_cross_entropy_of_the_best_box(features, tmp_path
     blobs = {name: [b.data.astype(float) for b in given] for name, given in net.params.items()}
     net.forward()
     batch = AttentionBatchMaker(
-        settings(features, split="val", batch=3, proposals=PROPOSALS)
+        settings(features, split="val", batch=3, candidates=PROPOSALS)
     )(0)
     rows = normalized(blobs, batch["features"]).reshape(3, PROPOSALS, -1)
     losses = []

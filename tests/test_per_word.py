@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.special
 
 from models.sizes import SIZES
 from objseg.baselines import per_word
@@ -80,6 +81,21 @@ def test_rows_share_the_net_and_count_expressions_without_a_word(method):
     assert not (average[0] & ~either[0]).any()
     assert not any(mask[1].any() for mask in (average, both, either))
     assert all(tally == {"no frequent word": 1} for _, tally in drawings)
+
+
+def test_the_loss_is_that_of_a_logistic_regression_for_every_word(slim_nets):
+    caffe = pytest.importorskip("caffe")
+    net = caffe.Net(str(slim_nets / "train_per-word.prototxt"), caffe.TRAIN)
+    random = np.random.RandomState(3)
+    for blob in net.params["score_words"]:
+        blob.data[...] = random.randn(*blob.data.shape) / 30
+    net.forward()
+    scores, label = (net.blobs[name].data.astype(float) for name in ("score_words", "label"))
+    assert scores.shape == label.shape and np.ptp(scores) > 0.1 and 0 < label.mean() < 1
+    right = np.log(scipy.special.expit(np.where(label, scores, -scores)))
+    expected = -right.sum(axis=1).mean()  # over words a sum, over images and cells the mean
+    weight = net.blob_loss_weights["loss"]
+    assert weight * float(net.blobs["loss"].data) == pytest.approx(expected, rel=1e-4)
 
 
 def test_frequent_words_leave_out_stop_words_and_punctuation():

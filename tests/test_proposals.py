@@ -1,6 +1,7 @@
 """Candidate boxes and segments: what is found, the files, and tools/make_proposals.py."""
 
 import json
+import os
 import shutil
 from collections import Counter
 
@@ -18,11 +19,13 @@ from objseg.images import ENOUGH, read_image
 from objseg.masks import MaskError, load_masks
 from objseg.proposal_making import Boxes, Segments, make_proposals, recall
 from objseg.proposals import (
+    COUNT,
     ProposalError,
     candidates,
     mask_iou,
     read_boxes,
     read_mcg,
+    tally_few,
     write_boxes,
 )
 from objseg.segment_proposals import segment_proposals
@@ -55,6 +58,19 @@ def published():
     if not path.is_file():
         pytest.skip("no published EdgeBoxes list at hand (../shared/referit)")
     return path
+
+
+@pytest.mark.parametrize("count, only_whole, expected", [
+    (COUNT, False, {}),
+    (COUNT - 1, False, {"fewer than 100 candidates": 4}),
+    (1, False, {"fewer than 100 candidates": 4}),
+    (1, True, {"whole image the only candidate": 4}),
+])
+def test_expressions_of_an_image_with_few_candidates_are_counted(count, only_whole, expected):
+    tally = Counter()
+    tally_few(tally, count, only_whole, 4)
+    tally_few(None, count, only_whole, 4)
+    assert tally == expected
 
 
 def test_a_published_list_is_100_boxes_within_its_picture(published):
@@ -363,7 +379,9 @@ def test_other_settings_are_refused_and_overwrite_starts_afresh(scenes, made, tm
                        check=False)
     assert refused.returncode == 1 and "count 100 there, 7 here" in refused.stdout
     image = dataset.images("test")[0]
-    make_proposals(dataset, [image], [Boxes(7)], out, overwrite=True)
+    for _ in range(2):
+        done = make_proposals(dataset, [image], [Boxes(7)], out, overwrite=True)
+    assert done.tallies["boxes"] == {"kept": 1}
     assert [path.stem for path in (out / "boxes").glob("*.txt")] == [image.id]
     assert len(read_boxes(out / "boxes" / f"{image.id}.txt")) == 7
 
@@ -396,7 +414,14 @@ def test_published_files_are_taken_and_missing_ones_made_or_refused(scenes, made
         name = f"{second.id}{kind.ending}"
         assert (out / kind.name / name).read_bytes() == (made[0] / kind.name / name).read_bytes()
     settings = json.loads((out / "boxes" / "settings.json").read_text())
-    assert settings["published"] == "published" and settings["count"] == 100
+    assert settings["published"] == str(source) and settings["count"] == 100
+
+    # One more list is unpacked, with the time that it has in its archive.
+    write_boxes(source / f"{second.id}.txt", [[1, 2, 3, 4]])
+    os.utime(source / f"{second.id}.txt", (1e9, 1e9))
+    again = make_proposals(dataset, [first, second], [Boxes(100)], out, source)
+    assert +again.tallies["boxes"] == {"kept": 1, "published": 1}
+    assert read_boxes(out / "boxes" / f"{second.id}.txt").tolist() == [[1, 2, 3, 4]]
 
 
 def test_without_a_published_proposal_the_whole_image_is_one(scenes, tmp_path):

@@ -17,6 +17,8 @@ from objseg.files import REPOSITORY, sha256
 from objseg.geometry import MEAN_BGR
 from objseg.images import read_image
 from objseg.methods import Configuration
+from objseg.proposal_making import Boxes, make_proposals
+from objseg.proposals import COUNT
 from objseg.region_features import (
     CROPS_AT_ONCE,
     CropTrunk,
@@ -105,11 +107,12 @@ def test_weights_that_overflow_are_refused(trunk, tmp_path):
 
 
 def test_reading_gives_what_computing_gives(dataset, trunk):
-    assert extracted(dataset, trunk, workers=2)["made"] == 15
-    folders = dict(
-        features=dataset.directory / "features", proposals=dataset.directory / "proposals",
-        crops=trunk[0], trunk=trunk[1],
+    make_proposals(
+        dataset, dataset.images("trainval"), [Boxes(COUNT)], dataset.directory / "proposals",
+        workers=2, overwrite=True,
     )
+    assert extracted(dataset, trunk, workers=2)["made"] == 15
+    folders = dict(features=dataset.directory / "features", crops=trunk[0], trunk=trunk[1])
     read = region_source(Configuration("scrc-bbox", **folders))
     compute = region_source(Configuration("scrc-bbox", **{**folders, "features": None}))
     reader = FeatureReader(folders["features"])
@@ -176,6 +179,27 @@ def test_unreadable_images_are_skipped_and_images_without_a_box_are_their_own(
     np.testing.assert_array_equal(reader(empty.id).fc7[0], reader(empty.id).context)
     with pytest.raises(FeaturesError, match=damaged.path.name):
         reader(damaged.id)
+
+
+def test_images_that_were_unreadable_stay_so_when_another_split_is_asked_for(dataset, trunk):
+    damaged = dataset.images("train")[0]
+    damaged.path.write_bytes(damaged.path.read_bytes()[:100])
+    folder = dataset.directory / "features"
+    extracted(dataset, trunk)
+    extracted(dataset, trunk, "test")
+    assert list(FeatureReader(folder).unreadable) == [damaged.id]
+
+
+def test_features_of_another_preparation_are_refused(dataset, trunk):
+    extracted(dataset, trunk)
+    reader = FeatureReader(dataset.directory / "features")
+    reader.check(dataset)
+    path = dataset.directory / "index.json"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(FeaturesError, match="index.json was written anew.*extract_features.py"):
+        reader.check(dataset)
+    assert extracted(dataset, trunk)["made"] == 0
+    FeatureReader(dataset.directory / "features").check(dataset)
 
 
 def test_what_is_missing_is_said_with_the_command(dataset, trunk):

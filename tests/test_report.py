@@ -28,7 +28,7 @@ from objseg.report.text import terminal
 
 TIMING = {
     "data": "demo", "split": "test", "size": "slim", "device": "a <CPU>",
-    "samples": 1200, "shared_images": 2, "methods": [
+    "samples": 1200, "methods": [
         {"method": "highres", "title": "Ours & more", "paper": 0.325,
          "alone": {"median": 1.25, "low": 1.125, "high": 2.5},
          "shared": {"median": 0.0625, "low": 0.05, "high": 0.07}},
@@ -224,8 +224,8 @@ def test_table_2_shows_what_was_timed(dataset, stubs, tmp_path):
         "<td>0.325" in page
     )
     assert re.search("<td>Ours .low resolution.<td>1.000.*<td>–", page)
-    assert "1,200 samples, each of another image, of demo, test split; size slim" in page
-    assert ", on a &lt;CPU&gt;; " in page
+    assert "1,200 images of demo, test split, each with one expression and with all" in page
+    assert "; size slim, on a &lt;CPU&gt;. " in page
 
 
 @pytest.mark.parametrize("text", [

@@ -10,7 +10,9 @@ import pytest
 from conftest import load_tool
 
 from models.registry import MODELS
+from models.sizes import SIZES
 from objseg.files import REPOSITORY
+from objseg.methods import configure
 
 reproduce = load_tool("reproduce")
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
@@ -26,14 +28,15 @@ class Steps:
         ])
         self.folder = folder
         self.values = reproduce.variables(reproduce.parse(), cores=2, jobs=2)
-        for name in ("PROTOTXT", "TRUNK", "START_per-word"):  # copies: tests change their times
+        for name in ("PROTOTXT", "TRUNK", "START_per-word", "FOREST"):  # tests change their times
             self.values[name] = folder / "inputs" / self.values[name].name
         self.weights = {model: self.values[f"WEIGHTS_{model}"] for model in MODELS}
         files = [
             folder / "raw" / "RealGames.txt", folder / "data" / "index.json",
             folder / "data" / "features" / "slim" / "index.json",
             folder / "out" / "timing.json", folder / "out" / "report.html",
-            folder / "out" / "steps" / "switches", self.values["TRUNK"],
+            *(folder / "out" / "steps" / name for name in ("switches", "published")),
+            self.values["TRUNK"],
             self.values["PROTOTXT"] / "deploy_crops.prototxt", *self.weights.values(),
             *(folder / "out" / "steps" / name for name in ("boxes", "segments", *MODELS)),
             *(self.values["PROTOTXT"] / f"{kind}_{model}.prototxt"
@@ -47,7 +50,8 @@ class Steps:
     def after(self, *changed):
         """What would run when files are ``changed``: a set of tools, and of models for train.py.
 
-        A model that starts afresh instead of going on is named with a "!" behind.
+        A model that starts afresh instead of going on is named with a "!" behind, and so are
+        proposals that may delete those of other settings.
         """
         for path in changed:
             os.utime(self.folder / path, (2000, 2000))
@@ -57,8 +61,11 @@ class Steps:
             capture_output=True, text=True, check=True,
         )
         fresh = set(re.findall(r"^rm -f .*/weights/([\w-]+)_iter_\*$", done.stdout, re.M))
-        found = set(re.findall(r"^python tools/(?!train)(\w+)\.py", done.stdout, re.M))
-        kinds = re.findall(r"make_proposals.py .*--kind (\w+)", done.stdout)
+        tool = r"^(?:OPENBLAS_NUM_THREADS=\d+ )?python tools/(?!train)(\w+)\.py"
+        found = set(re.findall(tool, done.stdout, re.M))
+        kinds = [kind + "!" * bool(overwrite) for kind, overwrite in re.findall(
+            r"make_proposals.py .*--kind (\w+).*\\\n\s*(--overwrite)?", done.stdout
+        )]
         trained = re.findall(r"^python tools/train\.py --model ([\w-]+)", done.stdout, re.M)
         return (found - {"make_proposals"} | {*kinds}
                 | {model + "!" * (model in fresh) for model in trained})
@@ -86,7 +93,7 @@ def test_nothing_changed_nothing_runs(steps):
     ("inputs/slim/train_highres.prototxt", {"highres!", *LAST}),
     ("inputs/slim/deploy_crops.prototxt", {"extract_features", "scrc!", "grounder!", *LAST}),
     ("out/steps/switches", {*(f"{model}!" for model in MODELS), *LAST}),
-    ("data/index.json", {"boxes", "segments", "extract_features",
+    ("data/index.json", {"boxes!", "segments!", "extract_features",
                          *(f"{model}!" for model in MODELS), *LAST}),
 ])
 def test_a_changed_input_redoes_what_depends_on_it(steps, changed, expected):
@@ -95,7 +102,22 @@ def test_a_changed_input_redoes_what_depends_on_it(steps, changed, expected):
 
 def test_changed_raw_data_redoes_everything(steps):
     steps.after("raw/RealGames.txt")
-    assert steps.after() >= {"prepare_referit", "boxes", "segments", "extract_features", *LAST}
+    assert steps.after() >= {"prepare_referit", "boxes!", "segments!", "extract_features", *LAST}
+
+
+def test_other_lists_replace_what_was_made_before(steps):
+    (steps.folder / "out" / "steps" / "segments").unlink()  # as if it had not come to them
+    assert steps.after("out/steps/published") >= {"boxes!", "segments", "extract_features", "mcg!"}
+
+
+def test_a_forest_that_has_arrived_redoes_the_boxes(steps):
+    steps.values["FOREST"].touch()
+    assert steps.after() == {"boxes!", "extract_features", "scrc!", "grounder!", *LAST}
+
+
+def test_new_photographs_are_prepared(steps):
+    (steps.folder / "raw" / "images").mkdir()
+    assert "prepare_referit" in steps.after()
 
 
 def test_interrupted_training_goes_on(steps):
@@ -117,6 +139,31 @@ def test_switches_of_training_name_the_weights(tmp_path, monkeypatch):
     steps = Steps(tmp_path, monkeypatch, "--", "--iterations", "7", "--train-convnet")
     assert steps.weights["mcg"].name == "mcg_iter_7.caffemodel"
     assert steps.values["SWITCHES"] == "--iterations 7 --train-convnet"
+
+
+def test_the_nets_that_the_switches_made_are_evaluated(tmp_path, monkeypatch, scenes):
+    """In the folder where training leaves them there is no net for the crops of boxes."""
+    prototxt = tmp_path / "out" / "weights" / "prototxt"
+    steps = Steps(tmp_path, monkeypatch, "--", "--vocabulary-size", "3000")
+    assert steps.values["NAMED"].startswith(f"--prototxt {prototxt} --weights ")
+    prototxt.mkdir()
+    (prototxt / "deploy_grounder.prototxt").touch()
+    features = tmp_path / "data" / "features" / "slim"
+    for cached, other in ((True, {"features": features}), (False, {"features": None})):
+        made = configure(
+            "grounder-bbox", SIZES["slim"], tmp_path / "data", steps.weights["grounder"],
+            scenes / "vocabulary.txt", prototxt, cached=cached,
+        )
+        assert made.deploy == prototxt / "deploy_grounder.prototxt"
+        assert {"features": made.features} == other and (made.crops is None) == cached
+
+
+def test_a_missing_trunk_is_named_with_the_command_that_makes_it(tmp_path, monkeypatch):
+    steps = Steps(tmp_path, monkeypatch)
+    without = {**steps.values, "TRUNK": tmp_path / "no"}
+    monkeypatch.setattr(reproduce, "variables", lambda *_: without)
+    with pytest.raises(ValueError, match="no does not exist.*tools/pretrain_trunk.py"):
+        reproduce.main()
 
 
 def test_a_name_that_make_cannot_handle_is_refused(tmp_path, monkeypatch):

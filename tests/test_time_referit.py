@@ -13,7 +13,7 @@ from models.sizes import SIZES
 from objseg.dataset import Dataset
 from objseg.images import read_image
 from objseg.methods import METHODS, configure, conventional_prototxt
-from objseg.timing import SHARED, Case, draw_cases, measure, seconds_an_expression, spread, table
+from objseg.timing import Case, draw_cases, measure, seconds_an_expression, spread, table
 
 SLIM = SIZES["slim"]
 
@@ -51,13 +51,11 @@ def test_a_call_is_shared_by_its_expressions_and_the_first_does_not_count():
 def test_alone_and_shared_are_over_the_images():
     method = Method(find=10, draw=1)
     cases = [Case(image, ["a"] * count, "b") for image, count in ((1, 1), (2, 2), (3, 5), (5, 10))]
-    cases += [cases[0]] * (SHARED - 3)
     steps = []
     found = measure(method, cases, lambda: steps.append(0), method.clock)
-    more = [11] * (SHARED - 3)
-    assert found["alone"] == spread([11, 21, 31, 51, *more])
-    assert found["shared"] == spread([11, 11, 7, 6, *more[:-1]])
-    assert len(steps) == 2 * SHARED + 1
+    assert found["alone"] == spread([11, 21, 31, 51])
+    assert found["shared"] == spread([11, 11, 7, 6])
+    assert len(steps) == 2 * len(cases)
     assert [expressions for _, expressions in method.calls[:5]] == [["b"]] * 5
 
 
@@ -159,8 +157,7 @@ def test_the_tool_times_methods(scenes, weights, tmp_path):
     methods = outcome.pop("methods")
     assert outcome.pop("device") and outcome.pop("threads") >= 1
     assert outcome == {
-        "data": "demo", "split": "test", "size": "slim", "samples": 3, "shared_images": 3,
-        "synthetic": True,
+        "data": "demo", "split": "test", "size": "slim", "samples": 3, "synthetic": True,
     }
     assert [(m["method"], m["title"], m["paper"]) for m in methods] == [
         ("whole-image", "whole image", None), ("highres", "Ours (high resolution)", 0.325),
@@ -169,7 +166,7 @@ def test_the_tool_times_methods(scenes, weights, tmp_path):
         for name in ("alone", "shared"):
             assert 0 < method[name]["low"] <= method[name]["median"] <= method[name]["high"]
     assert "\n".join(table(json.loads((tmp_path / "timing.json").read_text()))) in printed
-    assert "demo (synthetic data), split test, size slim: 3 expressions" in printed
+    assert "demo (synthetic data), split test, size slim: 3 images" in printed
     assert printed.count("0.325") == 1 and "time: 12/12 call" in printed
 
 

@@ -1,7 +1,7 @@
 """Turn predicted boxes into masks with GrabCut and score both: Table 1's bbox and grabcut rows.
 
     python tools/grabcut_baseline.py boxes.csv --data data/referit
-    python tools/grabcut_baseline.py --method scrc-bbox --evaluation out/eval_referit_test
+    python tools/grabcut_baseline.py --method scrc-bbox
 
 The CSV file has a first line with at least the columns image, region, expression, xmin, ymin, xmax,
 ymax: ids of the prepared data set and a box in inclusive pixels from 0 (-1 four times: nothing).
@@ -18,7 +18,7 @@ import json
 import os
 from pathlib import Path
 
-from switches import positive
+from switches import evaluation_folder, positive
 
 from objseg.box_predictions import NOTHING, read_predictions, score
 from objseg.dataset import Dataset
@@ -36,7 +36,8 @@ def parse():
     parser.add_argument("--method", metavar="NAME",
                         help="only the boxes of this method, where the file has a column method")
     parser.add_argument("--evaluation", type=Path, metavar="DIR",
-                        help="folder that tools/eval_referit.py wrote: its samples.csv is read")
+                        help="folder that tools/eval_referit.py wrote, whose samples.csv is read "
+                        "(default: the one that it writes for the test split of --data)")
     parser.add_argument("--data", type=Path, default=REPOSITORY / "data/referit", metavar="DIR",
                         help="prepared data set (default: data/referit)")
     parser.add_argument("--iterations", type=positive, default=5, metavar="N",
@@ -49,16 +50,17 @@ def parse():
     parser.add_argument("--workers", type=positive, default=len(os.sched_getaffinity(0)),
                         metavar="N", help="processes (default: one for each core)")
     options = parser.parse_args()
-    if (options.boxes is None) == (options.evaluation is None):
-        parser.error("name a CSV file or an --evaluation folder")
+    if options.boxes is None:
+        options.boxes = (options.evaluation or evaluation_folder(options.data)) / "samples.csv"
+    elif options.evaluation:
+        parser.error("name a CSV file or an --evaluation folder, not both")
     return options
 
 
 def main():
     """Read the boxes, cut, score, print."""
     options = parse()
-    path = options.boxes or options.evaluation / "samples.csv"
-    dataset = Dataset(options.data)
+    path, dataset = options.boxes, Dataset(options.data)
     predictions = read_predictions(path, dataset, options.method)[: options.limit]
     with Progress(len(predictions), "grabcut", "prediction") as progress:
         scores = score(

@@ -19,6 +19,7 @@ from pathlib import Path
 from switches import positive
 
 from objseg.dataset import SPLITS, Dataset
+from objseg.edge_boxes import default_forest
 from objseg.files import REPOSITORY
 from objseg.proposal_making import Boxes, Segments, make_proposals, recall
 from objseg.proposals import COUNT
@@ -42,14 +43,15 @@ def parse():
                         "variable mask); our own are made where one is missing")
     parser.add_argument("--require-published", action="store_true",
                         help="a missing published file is an error")
-    parser.add_argument("--model", type=Path, metavar="FILE",
-                        help="structured forest for the edges, OpenCV's model.yml.gz (default: "
-                        "colour gradients)")
+    parser.add_argument("--model", metavar="FILE", default=default_forest(),
+                        help="structured forest for the edges, OpenCV's model.yml.gz, or none for "
+                        "colour gradients (default: models/structured_edges.yml.gz if "
+                        "tools/download.py has fetched it, else none)")
     parser.add_argument("--workers", type=positive, default=len(os.sched_getaffinity(0)),
                         metavar="N", help="processes (default: one for each core)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: DATA/proposals")
     parser.add_argument("--overwrite", action="store_true",
-                        help="delete what is there first, as for other settings")
+                        help="delete what was made with other settings")
     options = parser.parse_args()
     if options.require_published and not options.published:
         parser.error("--require-published goes with --published DIR")
@@ -66,7 +68,7 @@ def main():
     images = {split: dataset.images(split) for split in splits}
     kinds = []
     if options.kind != "segments":
-        kinds.append(Boxes(options.count, options.model))
+        kinds.append(Boxes(options.count, None if options.model == "none" else options.model))
     if options.kind != "boxes":
         kinds.append(Segments(options.count))
     out = options.out or options.data / "proposals"

@@ -12,21 +12,21 @@ SEGMENTS = $(OUT)/steps/segments
 FEATURES = $(DATA)/features/$(SIZE)/index.json
 TRAINED = $(foreach model,$(MODELS),$(WEIGHTS_$(model)))
 
-# Steps that run at the same time share the cores; the timing has the machine for itself.
+# Steps that run at the same time share the cores; the timing has the machine for itself. Where a
+# tool starts processes with a net each, these have a BLAS thread each.
 export OPENBLAS_NUM_THREADS = $(CORES)
-$(OUT)/timing.json: export OPENBLAS_NUM_THREADS = $(MACHINE)
 
 .DELETE_ON_ERROR:
 # what an interrupted step has begun, it continues
 .PRECIOUS: $(RESULTS) $(DATASET) $(FEATURES) $(TRAINED) $(OUT)/timing.json
 
 $(RESULTS): $(TRAINED) $(OUT)/timing.json
-	python tools/eval_referit.py --size $(SIZE) --data $(DATA) --method all $(NAMED) $(DEVICE) \
-		--out $(OUT)
+	OPENBLAS_NUM_THREADS=1 python tools/eval_referit.py --size $(SIZE) --data $(DATA) \
+		--method all $(NAMED) $(DEVICE) --out $(OUT)
 
 $(OUT)/timing.json: $(TRAINED)
-	python tools/time_referit.py --size $(SIZE) --data $(DATA) $(TABLE2:%=--method %) $(NAMED) \
-		$(DEVICE) --out $(OUT)
+	OPENBLAS_NUM_THREADS=$(MACHINE) python tools/time_referit.py --size $(SIZE) --data $(DATA) \
+		$(TABLE2:%=--method %) $(NAMED) $(DEVICE) --out $(OUT)
 
 # ---- data ----
 
@@ -34,18 +34,22 @@ $(DRAWN):
 	python tools/make_demo_data.py --workers $(CORES)
 
 # Without RAW the data set has been prepared elsewhere.
-$(DATASET): $(DRAWN) $(wildcard $(RAW)/*.txt $(RAW)/*.json $(RAW)/split/*)
+$(DATASET): $(DRAWN) $(wildcard $(RAW)/*.txt $(RAW)/*.json $(RAW)/split/* $(RAW)/images $(RAW)/mask)
 	python tools/prepare_referit.py --raw $(RAW) --out $(DATA) --workers $(CORES)
 	@touch $@
 
 # ---- proposals and their features ----
 
-$(BOXES) $(SEGMENTS): $(DATASET)
-	python tools/make_proposals.py --data $(DATA) --kind $(@F) $(PUBLISHED) --workers $(CORES)
+# What this file made of other lists or edges before, it may delete.
+$(BOXES) $(SEGMENTS): $(DATASET) $(OUT)/steps/published
+	python tools/make_proposals.py --data $(DATA) --kind $(@F) $(PUBLISHED) --workers $(CORES) \
+		$(if $(wildcard $@),--overwrite)
 	@mkdir -p $(@D) && touch $@
+$(BOXES): $(wildcard $(FOREST))
 
 $(FEATURES): $(BOXES) $(TRUNK) $(PROTOTXT)/deploy_crops.prototxt
-	python tools/extract_features.py --size $(SIZE) --data $(DATA) $(DEVICE) --workers $(CORES)
+	OPENBLAS_NUM_THREADS=1 python tools/extract_features.py --size $(SIZE) --data $(DATA) \
+		$(DEVICE) --workers $(NETS)
 	@touch $@
 
 # ---- training ----

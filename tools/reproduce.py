@@ -7,7 +7,7 @@
 Prepares the data, proposes regions, trains every model, times and evaluates every method, and
 writes OUT/report.html. The steps stand in tools/reproduce.mk: the same command goes on where it
 was stopped, and redoes what depends on an input that has changed, and nothing else. What follows
-`--` goes to every tools/train.py.
+`--`, switches of model and solver, goes to every tools/train.py.
 """
 
 import environment
@@ -27,6 +27,7 @@ from switches import add_data, add_device, positive
 from models.registry import MODELS
 from models.settings import add_switches, chosen_recipe
 from models.sizes import SIZES
+from objseg.edge_boxes import FOREST
 from objseg.files import REPOSITORY, write_text
 from objseg.methods import conventional_prototxt
 
@@ -72,8 +73,12 @@ def variables(options, cores, jobs):
         "DRAWN": DEMO / "RealGames.txt" if raw == DEMO else "",
         "OUT": out,
         "PUBLISHED": f"--published {options.published.resolve()}" if options.published else "",
+        "FOREST": FOREST,
         "MODELS": " ".join(MODELS),
-        "NAMED": " ".join(f"--weights {model}={path}" for model, path in weights.items()),
+        "NAMED": " ".join([
+            f"--prototxt {out}/weights/prototxt",
+            *(f"--weights {model}={path}" for model, path in weights.items()),
+        ]),
         "PROTOTXT": conventional_prototxt(size),
         "TRUNK": REPOSITORY / size.pretrained,
         "DEVICE": "--cpu" if options.gpu is None else f"--gpu {options.gpu}",
@@ -81,6 +86,7 @@ def variables(options, cores, jobs):
         "START_per-word": REPOSITORY / size.recipes["per-word"].start,
         "MACHINE": cores,
         "CORES": max(1, cores // jobs),
+        "NETS": 1 if options.gpu is not None else max(1, cores // jobs),
         **{f"WEIGHTS_{model}": path for model, path in weights.items()},
     }
 
@@ -104,8 +110,14 @@ def main():
             f"{awkward[0]}: make cannot handle this name; choose a folder without blanks and "
             "special characters, or link to it from one"
         )
+    if not values["TRUNK"].is_file():
+        raise ValueError(
+            f"{values['TRUNK']} does not exist: the trunk that the models start from; make it "
+            f"with: python {SIZES[options.size].recipes['lowres'].start_command}"
+        )
     out = values["OUT"]
     keep(out / "steps" / "switches", values["SWITCHES"] + "\n")
+    keep(out / "steps" / "published", values["PUBLISHED"] + "\n")
     began = time.monotonic()
     # A pipe in place of the terminal: steps at a time would tear each other's progress bars.
     make = subprocess.Popen(

@@ -79,8 +79,13 @@ def chosen(options, **settings):
         )
         for name in methods
     ]
-    out = options.out or REPOSITORY / "out" / f"eval_{dataset.name}_{options.split}"
+    out = options.out or evaluation_folder(dataset.directory, options.split)
     return dataset, configurations, out
+
+
+def evaluation_folder(data, split="test"):
+    """Where the results on a ``split`` of the data set in the Path ``data`` go by default."""
+    return REPOSITORY / "out" / f"eval_{data.resolve().name}_{split}"
 
 
 def chosen_weights(texts, methods):

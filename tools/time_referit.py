@@ -24,7 +24,7 @@ from switches import add_methods, chosen, positive
 
 from objseg.files import Progress, write_text
 from objseg.methods import METHODS, open_methods
-from objseg.timing import SHARED, blas_threads, draw_cases, measure, table
+from objseg.timing import blas_threads, draw_cases, measure, table
 
 
 def parse():
@@ -50,9 +50,8 @@ def main():
     from objseg.devices import device_name, use_device
 
     use_device(options.gpu)
-    methods, shared = [], len(cases[:SHARED])
-    calls = (len(cases) + shared) * len(configurations)
-    with Progress(calls, "time", "call") as progress:
+    methods = []
+    with Progress(2 * len(cases) * len(configurations), "time", "call") as progress:
         for configuration in configurations:
             method = METHODS[configuration.method]
             advance = partial(progress.advance, note=method.title)
@@ -67,7 +66,6 @@ def main():
         "device": device_name(options.gpu),
         "threads": blas_threads(),
         "samples": len(cases),
-        "shared_images": shared,
         "synthetic": dataset.synthetic,
         "methods": methods,
     }

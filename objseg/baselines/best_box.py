@@ -8,6 +8,7 @@ from objseg.boxes import box_mask, whole_image
 from objseg.devices import use_device
 from objseg.expressions import Vocabulary
 from objseg.grabcut import grabcut
+from objseg.proposals import tally_few
 from objseg.region_features import FeaturesError, region_source
 from objseg.weights import check_vocabulary, load_net
 
@@ -16,8 +17,8 @@ def open_best_box(scorer, configuration):
     """Load what the Configuration names; returns the ``find`` of :class:`objseg.methods.Method`.
 
     ``scorer(net, vocabulary)`` returns a function of an image's RegionFeatures and N expressions to
-    the scores (N, B) of its boxes. What is found are boxes, tuples of 4. ``tally`` counts the
-    expressions of an image with no proposed box under "whole image the only candidate".
+    the scores (N, B) of its boxes. What is found are boxes, tuples of 4. ``tally`` is that of
+    :func:`objseg.proposals.tally_few`.
     """
     use_device(configuration.gpu)
     net = load_net(configuration.deploy, configuration.weights)
@@ -28,8 +29,8 @@ def open_best_box(scorer, configuration):
     def find(image, expressions, image_id=None, tally=None):
         regions = features_of(image, image_id)
         whole = whole_image(regions.width, regions.height)
-        if tally is not None and np.array_equal(regions.boxes, [whole]):
-            tally["whole image the only candidate"] += len(expressions)
+        only_whole = np.array_equal(regions.boxes, [whole])
+        tally_few(tally, len(regions.boxes), only_whole, len(expressions))
         for scores in score(regions, expressions):
             yield tuple(regions.boxes[scores.argmax()].tolist())
 

@@ -5,6 +5,7 @@ import numpy as np
 from objseg.devices import use_device
 from objseg.expressions import Vocabulary
 from objseg.geometry import MEAN_BGR
+from objseg.proposals import tally_few
 from objseg.segment_proposals import segment_proposals
 from objseg.segments import read_segments, segment_inputs
 from objseg.weights import check_vocabulary, load_net
@@ -68,8 +69,8 @@ def open_segments(configuration):
     """Load the net; returns the ``find`` of :class:`objseg.methods.Method`.
 
     What is found is the segment that scores best, bool (H, W). Segments are those of the image in
-    ``configuration.proposals``, or made from the image where that is None. ``tally`` counts the
-    expressions of an image with no proposed segment under "whole image the only candidate".
+    ``configuration.proposals``, or made from the image where that is None. ``tally`` is that of
+    :func:`objseg.proposals.tally_few`.
     """
     classifier = SegmentClassifier(
         configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
@@ -81,8 +82,8 @@ def open_segments(configuration):
             segments = segment_proposals(image)
         else:
             segments = read_segments(configuration.proposals, image_id, *image.shape[:2])
-        if tally is not None and len(segments) == 1 and segments[0].all():
-            tally["whole image the only candidate"] += len(expressions)
+        only_whole = len(segments) == 1 and segments[0].all()
+        tally_few(tally, len(segments), only_whole, len(expressions))
         for best in classifier.scores(image, segments, expressions).argmax(axis=1):
             yield segments[best]
 

@@ -3,16 +3,13 @@
 Features by the real trunk would take minutes and change nothing in what is measured.
 """
 
-import json
-
 import numpy as np
 
 from objseg.dataset import Dataset
-from objseg.files import write_text
 from objseg.gpu_check.scenes import make_scenes
 from objseg.proposal_making import Segments, make_proposals
 from objseg.proposals import COUNT, candidates
-from objseg.region_features import VERSION, RegionFeatures, features_key, save_features
+from objseg.region_features import RegionFeatures, features_key, save_features, write_index
 
 TRAIN = 3
 """Scenes to train on."""
@@ -27,11 +24,11 @@ def make_data(folder, size, test):
     dataset = Dataset(folder)
     images = dataset.images("train")
     make_proposals(dataset, images, [Segments(COUNT)], folder / "proposals")
-    random_features(images, folder / "features", *size.fc[1:])
+    random_features(dataset, images, folder / "features", *size.fc[1:])
 
 
-def random_features(images, folder, fc7, fc8, seed=1):
-    """Write features of ``images`` as tools/extract_features.py would, but drawn at random.
+def random_features(dataset, images, folder, fc7, fc8, seed=1):
+    """Write features of a Dataset's ``images`` as tools/extract_features.py would, but random ones.
 
     ``fc7`` and ``fc8`` are their widths. The candidate boxes are those of the regions, then random
     ones.
@@ -55,6 +52,4 @@ def random_features(images, folder, fc7, fc8, seed=1):
             ),
             [region.id for region in image.regions], draw(len(truth), fc8), keys[image.id],
         )
-    write_text(folder / "index.json", json.dumps({
-        "version": VERSION, "fc7": fc7, "fc8": fc8, "keys": keys, "unreadable": {},
-    }))
+    write_index(folder, dataset, keys, {}, fc7, fc8, "random")

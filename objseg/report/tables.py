@@ -50,10 +50,9 @@ def timing_table(path):
             paper = "–" if method["paper"] is None else f"{method['paper']:.3f}"
             rows.append(_row(escape(method["title"]), *seconds, paper))
         note = (
-            f"Median over {timing['samples']:,} samples, each of another image, of "
-            f"{timing['data']}, {timing['split']} split; size {timing['size']}, on "
-            f"{timing['device']}; shared: all expressions of {timing['shared_images']} images. "
-            "Small figures: quartiles over samples."
+            f"Median over {timing['samples']:,} images of {timing['data']}, {timing['split']} "
+            f"split, each with one expression and with all of its expressions; size "
+            f"{timing['size']}, on {timing['device']}. Small figures: quartiles over images."
         )
     except FileNotFoundError:
         return None, ""
