@@ -22,9 +22,11 @@
 ARG BASE=debian:bullseye-slim
 
 FROM ${BASE} AS bullseye
-# A Debian mirror that has bullseye, for the day when the base image's own mirror drops it.
+# The URL that holds debian and debian-security, as on Debian's own servers and its archive, for the
+# day when the base image's own mirror drops bullseye. The base image has packages from both.
 ARG MIRROR=
-RUN [ -z "$MIRROR" ] || echo "deb $MIRROR bullseye main" > /etc/apt/sources.list
+RUN [ -z "$MIRROR" ] || printf 'deb %s/%s main\n' "$MIRROR" "debian bullseye" \
+    "$MIRROR" "debian-security bullseye-security" > /etc/apt/sources.list
 
 # ---- the CUDA build of Caffe ----
 

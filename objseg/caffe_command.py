@@ -20,6 +20,8 @@ def resumed_batch(words=None):
     ValueError when the snapshot's name does not tell its iteration.
     """
     words = command_line() if words is None else words
+    if words[1:2] == ["--library-path"]:  # docker/bundle/launch: LOADER --library-path FOLDERS …
+        words = words[3:]
     if Path(words[0]).name != "caffe":
         return 0
     snapshot, solver = _flag(words, "snapshot"), _flag(words, "solver")

@@ -11,12 +11,17 @@ from typing import NamedTuple
 FLOAT = 4
 """Bytes of Caffe's numbers."""
 
-HISTORIES = {"SGD": 1, "Nesterov": 1, "AdaGrad": 1, "RMSProp": 1, "AdaDelta": 2, "Adam": 2}
+HISTORIES = {"SGD": 1, "Adam": 2}
 """Arrays of the parameters' size that a solver keeps between its steps."""
 
-MASKING = ("Pooling", "Dropout")
-"""Layers that note for every value of their top where the maximum lay, or whether it was dropped;
-Dropout does so in training alone."""
+KEPT = {"Pooling": 1, "Dropout": 1, "BatchNorm": 2, "SoftmaxWithLoss": 2,
+        "SigmoidCrossEntropyLoss": 2}
+"""Arrays that a layer on a GPU keeps to itself, of its bottom's size; Pooling's of its top's.
+
+Where the maximum lay, and what was dropped (in training alone); BatchNorm its result and the
+deviations by which it divided; a loss its probabilities, and one that its kernel counts in, which
+SigmoidCrossEntropyLoss takes from its label: on a CPU both losses have one array less.
+"""
 
 SHARING = {"Split": ("data",), "Reshape": ("data", "diff"), "Flatten": ("data", "diff")}
 """What the tops of these layers share with the bottom instead of holding their own."""
@@ -25,7 +30,7 @@ SHARING = {"Split": ("data",), "Reshape": ("data", "diff"), "Flatten": ("data", 
 class LayerCost(NamedTuple):
     """A layer's share: operations of a pass, bytes of its parameters and of what its tops hold.
 
-    ``mask`` are bytes that it keeps to itself.
+    ``kept`` are bytes that it keeps to itself.
     """
 
     name: str
@@ -35,7 +40,7 @@ class LayerCost(NamedTuple):
     parameters: int
     activations: int
     gradients: int
-    mask: int
+    kept: int
 
 
 class Memory(NamedTuple):
@@ -85,7 +90,7 @@ def layer_costs(net, frozen=()):
             name, layer.type, operations, operations * parts * trained,
             FLOAT * sum(blob.count for blob in layer.blobs), held["data"],
             held["diff"] * trained * any(top in reached for top in own),
-            FLOAT * net.blobs[tops[0]].count if layer.type in MASKING else 0,
+            FLOAT * _kept(net, name, layer),
         ))
     return costs
 
@@ -109,6 +114,14 @@ def _operations(net, name, layer):
     return 0
 
 
+def _kept(net, name, layer):
+    """Values that a layer keeps to itself."""
+    if layer.type not in KEPT:
+        return 0
+    ends = net.top_names if layer.type == "Pooling" else net.bottom_names
+    return KEPT[layer.type] * net.blobs[ends[name][0]].count
+
+
 def operations(net, frozen=()):
     """Operations of one pass through ``net``, (forward, backward)."""
     costs = layer_costs(net, frozen)
@@ -120,13 +133,14 @@ def training_memory(net, batch, solver="SGD", frozen=(), beside=None):
 
     Weights, their gradients and the solver's history; data and gradients of every blob. ``beside``
     is a net on the same weights that runs in turn, to validate: its blobs count as they are shaped.
-    Left out are the few MB of an LSTM's unrolled steps, and what a net takes when it is made, which
-    is gone from the free memory by then: cuDNN's workspaces.
+    Left out are the few MB of an LSTM's unrolled steps, the column buffers of convolutions without
+    cuDNN, and what a net takes when it is made, which is gone from the free memory by then: cuDNN's
+    workspaces.
     """
     costs = layer_costs(net, frozen)
     parameters = sum(c.parameters for c in costs) * (2 + HISTORIES[solver])
-    item = sum(c.activations + c.gradients + c.mask for c in costs) / batch
-    turn = sum(c.activations + c.mask for c in layer_costs(beside)) if beside else 0
+    item = sum(c.activations + c.gradients + c.kept for c in costs) / batch
+    turn = sum(c.activations + c.kept for c in layer_costs(beside)) if beside else 0
     return Memory(parameters + turn, item)
 
 

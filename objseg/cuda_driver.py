@@ -15,12 +15,11 @@ KERNEL_MODULE = Path("/proc/driver/nvidia/version")
 
 
 class Device(NamedTuple):
-    """A GPU: its number, name, compute capability (major, minor), and memory in bytes."""
+    """A GPU: its number, name and compute capability (major, minor)."""
 
     number: int
     name: str
     capability: tuple
-    memory: int
 
 
 class DriverError(OSError):
@@ -56,13 +55,12 @@ def devices():
 
 def _device(number):
     handle = _integer("cuDeviceGet", number)
-    name, memory = ctypes.create_string_buffer(256), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(256)
     _call("cuDeviceGetName", name, len(name), handle)
-    _call("cuDeviceTotalMem_v2", ctypes.byref(memory), handle)
     major, minor = (
         _integer("cuDeviceGetAttribute", attribute, handle) for attribute in COMPUTE_CAPABILITY
     )
-    return Device(number, name.value.decode(), (major, minor), memory.value)
+    return Device(number, name.value.decode(), (major, minor))
 
 
 def driver_version():
@@ -88,6 +86,14 @@ def memory():
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     _call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
     return free.value, total.value
+
+
+def synchronize():
+    """Wait until the GPU that this thread computes on has done all that it was given.
+
+    Raises DriverError without one, and where a kernel has failed.
+    """
+    _call("cuCtxSynchronize")
 
 
 def bus_speed(size=64 << 20, repeats=10):

@@ -15,7 +15,7 @@ project; :func:`ask` is the other side. A request is a dictionary:
 - ``input``: side of the image; ``words``: steps T; ``images`` in a batch, each with
   ``expressions`` that share its trunk; ``iterations`` timed, after two that are not.
 
-The answer holds ``seconds``, one an iteration, ``memory``, the peak bytes on a GPU, and ``torch``.
+The answer holds ``seconds``, one an iteration, and ``torch``, its version.
 """
 
 import json
@@ -43,11 +43,20 @@ def find_python(given=None):
     hosts = shutil.which("python3", path=os.pathsep.join(folders))
     look = "import importlib.util as i, sys; sys.exit(i.find_spec('torch') is None)"
     for python in [given] if given else filter(None, [sys.executable, hosts]):
-        if subprocess.run([python, "-c", look], env=_environment(python)).returncode == 0:
+        if _succeeds(python, look):
             return python
     if given:
         raise OSError(f"--torch-python {given}: it has no torch")
     return None
+
+
+def sees_gpu(python):
+    """Whether the torch of the interpreter ``python`` can compute on a GPU here."""
+    return _succeeds(python, "import sys, torch; sys.exit(not torch.cuda.is_available())")
+
+
+def _succeeds(python, code):
+    return subprocess.run([python, "-c", code], env=_environment(python)).returncode == 0
 
 
 def _environment(python):
@@ -208,8 +217,7 @@ def measure(torch, request):
         if cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    memory = torch.cuda.max_memory_allocated(device) if cuda else None
-    return {"seconds": seconds[WARM_UP:], "memory": memory}
+    return {"seconds": seconds[WARM_UP:]}
 
 
 def evaluate(torch, request):

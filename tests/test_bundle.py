@@ -17,6 +17,8 @@ from objseg.files import REPOSITORY
 
 PYTHON, STANDARD_LIBRARY = Path("/usr/bin/python3.9"), Path("/usr/lib/python3.9")
 ASKED, CUDA = "libgcc_s.so.1", "libcudaX.so.1"  # of one length, so that the file stays whole
+PRINT_PLACE = (f"import ctypes; ctypes.CDLL({CUDA!r}); print(next(line for line in "
+               f"open('/proc/self/maps') if line.endswith('{CUDA}\\n')))")
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=f"needs {PYTHON}, Debian 11's")
 
@@ -49,9 +51,10 @@ def bundle(tmp_path):
     return folder
 
 
-def put_cuda(folder):
+def put_cuda(folder, version=13):
     folder.mkdir(parents=True)
     shutil.copy(system_library(ASKED), folder / CUDA)
+    (folder / f"libcudart.so.{version}").touch()
 
 
 def start(program, *words, **environment):
@@ -82,12 +85,22 @@ def test_names_the_missing_library_and_the_command_that_fetches_it(bundle):
 ])
 def test_finds_cuda(bundle, tmp_path, place, setting):
     put_cuda(tmp_path / place)
-    print_place = (f"import ctypes; ctypes.CDLL({CUDA!r}); print(next(line for line in "
-                   f"open('/proc/self/maps') if line.endswith('{CUDA}\\n')))")
-    done = start(bundle / "bin/python", "-c", print_place,
+    done = start(bundle / "bin/python", "-c", PRINT_PLACE,
                  **{name: str(tmp_path / value) for name, value in setting.items()})
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / place / CUDA) in done.stdout
+
+
+def test_takes_nothing_from_beside_cuda_12(bundle, tmp_path):
+    """Some of its libraries have the names of CUDA 13's."""
+    put_cuda(tmp_path / "venv/lib/python3.11/site-packages/nvidia/curand/lib", version=12)
+    right = tmp_path / ".local/lib/python3.11/site-packages/nvidia"
+    put_cuda(right / "cudnn/lib")
+    (right / "cu13/lib").mkdir(parents=True)
+    (right / "cudnn/lib/libcudart.so.13").rename(right / "cu13/lib/libcudart.so.13")
+    done = start(bundle / "bin/python", "-c", PRINT_PLACE, VIRTUAL_ENV=str(tmp_path / "venv"))
+    assert done.returncode == 0, done.stderr
+    assert str(right / "cudnn/lib" / CUDA) in done.stdout
 
 
 def test_a_named_place_is_the_only_one(bundle, tmp_path):

@@ -142,7 +142,7 @@ def test_memory_is_what_caffe_allocates(slim):
     assert sum(c.parameters for c in costs) == weights
     estimate = cost.training_memory(net, batch=2, solver="Adam")
     assert estimate.fixed == 4 * weights  # data, gradient, two moments
-    blobs = sum(held.values()) + sum(gradients.values()) + sum(c.mask for c in costs)
+    blobs = sum(held.values()) + sum(gradients.values()) + sum(c.kept for c in costs)
     assert estimate.total(2) - estimate.fixed == blobs
 
 
@@ -157,7 +157,8 @@ def resident():
 caffe.set_mode_cpu()
 net = caffe.Net(sys.argv[1], caffe.TRAIN)
 before = resident()
-net.blobs["x"].data[...] = 1  # the system gives no memory for what is only read
+for name in net.inputs:
+    net.blobs[name].data[...] = 1  # the system gives no memory for what is only read
 net.forward()
 print(resident() - before)
 """
@@ -165,20 +166,39 @@ print(resident() - before)
 that has freed memory before uses that first."""
 
 
+def growth(path):
+    done = subprocess.run([sys.executable, "-c", GROWTH, str(path)], stdout=subprocess.PIPE,
+                          check=True, text=True)
+    return int(done.stdout)
+
+
 @pytest.mark.parametrize("type_name, settings", [
     ("ReLU", {}),
     ("Pooling", dict(kernel_size=1)),
     ("Dropout", {}),
     ("Dropout", dict(in_place=True)),
+    ("BatchNorm", {}),
 ])
 def test_memory_is_what_a_process_comes_to_hold(load, tmp_path, type_name, settings):
     net = caffe.NetSpec()
     net.x = inputs(1, 1, 4000, 4000)
     net.y = getattr(L, type_name)(net.x, **settings)
-    expected = sum(c.activations + c.mask for c in cost.layer_costs(load(net)))
-    done = subprocess.run([sys.executable, "-c", GROWTH, str(tmp_path / "net.prototxt")],
-                          stdout=subprocess.PIPE, check=True, text=True)
-    assert int(done.stdout) == pytest.approx(expected, rel=0.05)
+    expected = sum(c.activations + c.kept for c in cost.layer_costs(load(net)))
+    assert growth(tmp_path / "net.prototxt") == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("type_name, classes", [
+    ("SoftmaxWithLoss", 1), ("SigmoidCrossEntropyLoss", 50),
+])
+def test_a_loss_keeps_probabilities_and_on_a_gpu_as_much_to_count_in(
+    load, tmp_path, type_name, classes
+):
+    net = caffe.NetSpec()
+    net.scores, net.label = inputs(1, 50, 400, 1000), inputs(1, classes, 400, 1000)
+    net.loss = getattr(L, type_name)(net.scores, net.label)
+    costs = cost.layer_costs(load(net))
+    expected = sum(c.activations for c in costs) + costs[-1].kept / 2
+    assert growth(tmp_path / "net.prototxt") == pytest.approx(expected, rel=0.05)
 
 
 def test_a_net_that_validates_takes_turns_on_the_same_weights(slim):
@@ -189,8 +209,8 @@ def test_a_net_that_validates_takes_turns_on_the_same_weights(slim):
     deploy.share_with(net)
     deploy.forward()
     held = {b.data.ctypes.data: b.data.nbytes for b in deploy.blobs.values()}
-    masks = sum(c.mask for c in cost.layer_costs(deploy))
-    assert estimate.fixed - alone.fixed == sum(held.values()) + masks
+    kept = sum(c.kept for c in cost.layer_costs(deploy))
+    assert estimate.fixed - alone.fixed == sum(held.values()) + kept
     assert estimate.item == alone.item
 
 

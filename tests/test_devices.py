@@ -3,12 +3,16 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import caffe
 import pytest
+from conftest import run_tool
 
 from objseg import cuda_driver, devices
 from objseg.cost import Memory
+from objseg.gpu_check import machine
+from objseg.gpu_check.scenes import make_scenes
 
 # As CUDA_CHECK of Caffe's device_alternate.hpp prints them, with CUDA's numbers and texts.
 CHECK = "F0101 00:00:00.000000 1234 {file}] Check failed: error == cudaSuccess ({text}"
@@ -143,9 +147,53 @@ def test_without_a_driver_the_driver_is_what_is_missing():
 def test_a_gpu_tells_its_memory_and_speed():
     devices.use_device(0)
     free, total = cuda_driver.memory()
-    assert 0 < free <= total <= cuda_driver.devices()[0].memory
+    assert 0 < free <= total
     assert min(cuda_driver.bus_speed()) > 1e8
+    cuda_driver.synchronize()
     caffe.set_mode_cpu()
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Put a stand-in in libcuda's place; its functions are to be set, those of errors are there."""
+    def describe(code, text):
+        text._obj.value = b"the kernel failed"
+
+    library = SimpleNamespace(cuGetErrorString=describe)
+    monkeypatch.setattr(cuda_driver.ctypes, "CDLL", lambda name: library)
+    return library
+
+
+def test_waiting_for_the_gpu_asks_the_driver_and_tells_what_failed(driver):
+    driver.cuCtxSynchronize = lambda: 0
+    cuda_driver.synchronize()
+    driver.cuCtxSynchronize = lambda: 719
+    with pytest.raises(cuda_driver.DriverError, match=r"^cuCtxSynchronize: the kernel failed .719"):
+        cuda_driver.synchronize()
+
+
+@pytest.mark.parametrize("capability, has", [((7, 5), False), ((8, 0), True), ((12, 0), True)])
+def test_tf32_is_there_since_compute_capability_8(monkeypatch, capability, has):
+    monkeypatch.setattr(
+        cuda_driver, "devices", lambda: [cuda_driver.Device(0, "a card", capability)]
+    )
+    assert machine.has_tf32(0) is has
+    assert machine.has_tf32(1) is machine.has_tf32(None) is False
+
+
+@pytest.mark.skipif(has_gpu(), reason="there is a GPU")
+def test_a_refused_gpu_leaves_what_an_earlier_training_made(tmp_path):
+    make_scenes(tmp_path / "scenes", train=2, test=1)
+    made = tmp_path / "out" / "lowres_vocabulary.txt"
+    made.parent.mkdir()
+    made.write_text("<unknown>\nwords\nof\nbefore\n")
+    before = made.read_text()
+    done = run_tool(
+        "tools/train.py", "--model", "lowres", "--size", "slim", "--data", tmp_path / "scenes",
+        "--out", made.parent, "--weights", "none", "--overwrite", "--gpu", 0, check=False,
+    )
+    assert done.returncode and "--gpu 0: this Caffe cannot use it" in done.stdout
+    assert list(made.parent.iterdir()) == [made] and made.read_text() == before
 
 
 GIB = 2**30

@@ -471,6 +471,8 @@ def test_the_caffe_command_resumes_at_the_right_place_in_the_data(scenes, refere
 @pytest.mark.parametrize("words, batch", [
     (["caffe", "train", "-solver", "S", "-snapshot", "x/lowres_iter_20.solverstate"], 60),
     (["/usr/bin/caffe", "train", "--snapshot=a_iter_7.solverstate.h5", "--solver=S"], 21),
+    (["/bundle/glibc/ld-linux-x86-64.so.2", "--library-path", "/bundle/glibc:/bundle/lib",
+      "/bundle/libexec/caffe", "train", "-solver", "S", "-snapshot", "a_iter_7.solverstate"], 21),
     (["caffe", "train", "-solver", "S", "-weights", "w_iter_5.caffemodel"], 0),
     (["python", "tools/train.py", "-snapshot", "x_iter_5.solverstate"], 0),
 ])

@@ -1,12 +1,16 @@
 """The check of a GPU: it finds planted errors, where they are, and runs to its end without one."""
 
 import json
+import sys
+import time
+from functools import partial
 from types import SimpleNamespace
 
 import caffe
 import l2_normalization
 import numpy as np
 import pytest
+from caffe import layers as L
 from conftest import load_tool, run_tool
 
 from objseg import torch_reference
@@ -22,6 +26,7 @@ from objseg.gpu_check.comparison import (
 )
 from objseg.gpu_check.correctness import compare_with_torch
 from objseg.gpu_check.scenes import make_scenes
+from objseg.gpu_check.timing import run_iterations
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,60 @@ def test_an_error_in_a_gradient_shows_in_its_layer_alone(net, monkeypatch):
     assert ("lstm", "backward") in whole and ("mlp_l1", "backward") not in whole
 
 
+class Idle:
+    """A net of which, while ``idle``, one layer does nothing in one direction."""
+
+    def __init__(self, net, layer, direction):
+        self.net, self.idle = net, False
+        self.left_out = (direction, list(net._layer_names).index(layer))
+
+    def __getattr__(self, name):
+        return getattr(self.net, name)
+
+    def _forward(self, first, last):
+        self._pass("forward", range(first, last + 1))
+
+    def _backward(self, first, last):
+        self._pass("backward", range(first, last - 1, -1))
+
+    def _pass(self, direction, indices):
+        for index in indices:
+            if not (self.idle and (direction, index) == self.left_out):
+                getattr(self.net, f"_{direction}")(index, index)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("layer", [
+    "conv5_3", "relu5_3", "pool5", "features_unit", "embedding", "lstm", "upsample32s", "loss",
+])
+def test_a_layer_that_does_nothing_on_the_device_fails(net, layer, direction):
+    net = Idle(net, layer, direction)
+    comparison = Comparison(net, lambda: setattr(net, "idle", False),
+                            lambda: setattr(net, "idle", True))
+    limits = LIMITS["TF32"]
+    found = list(comparison.layers())
+    assert beyond(found, "greatest", limits.layer) == {(layer, direction)}
+    assert max(d.greatest for d in found) > 0.1
+    limit = limits.values if direction == "forward" else limits.gradients
+    assert beyond(comparison.whole(), "length", limit)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_each_device_goes_backward_from_its_own_forward_pass(tmp_path, in_place):
+    """Dropout's mask on a GPU is none that the CPU can read; here each device drops others."""
+    net = caffe.NetSpec()
+    net.x, net.target = (L.Input(input_param=dict(shape=dict(dim=[4, 50]))) for _ in range(2))
+    net.scores = L.InnerProduct(net.x, num_output=50, weight_filler=dict(type="xavier"))
+    net.drop = L.Dropout(net.scores, in_place=in_place)
+    net.loss = L.EuclideanLoss(net.drop, net.target)
+    caffe.set_mode_cpu()
+    net = nets.load(net.to_proto(), tmp_path, caffe.TRAIN)
+    net.blobs["x"].data[...] = net.blobs["target"].data[...] = 1
+    comparison = Comparison(net, *(partial(caffe.set_random_seed, seed) for seed in (1, 2)))
+    different = {(d.layer, d.direction) for d in comparison.layers() if d.greatest}
+    assert different == {("drop", "forward"), ("drop", "backward")}
+
+
 def test_weights_rounded_as_tf32_does_pass_as_tf32_and_are_seen(net):
     blobs = [blob.data for blobs in net.params.values() for blob in blobs]
     exact = [data.copy() for data in blobs]
@@ -118,7 +177,8 @@ def test_the_errors_are_relative_and_nan_fails():
 
 
 def test_every_committed_net_is_in_the_plan(tmp_path):
-    plan = parts.plan(Check(tmp_path, 0, "", 1, None), [1, 10], quick=False)
+    check = Check(tmp_path, 0, "", 1, None)
+    plan = parts.plan(check, [1, 10], quick=False, tf32=True)
     committed = nets.committed("train") + nets.committed("deploy")
     slim = {p.name for p in committed if p.parent.name == "slim"}
     assert slim == {p.name for p in committed if p.parent.name != "slim"}
@@ -126,6 +186,8 @@ def test_every_committed_net_is_in_the_plan(tmp_path):
     assert planned == {f"slim/{name[:-9]}" for name in slim} | {
         name[:-9] for name in slim if name.startswith("train_")}
     assert {part.split()[0] for part in plan} == set(parts.FUNCTIONS)
+    without = [part for part in plan if not part.endswith(" TF32")]
+    assert parts.plan(check, [1, 10], quick=False, tf32=False) == without != plan
 
 
 @pytest.mark.parametrize("size, quick", [("", False), ("", True), ("slim", False)])
@@ -170,6 +232,18 @@ def test_a_rehearsal_runs_to_its_end(tmp_path):
     assert not (tmp_path / "work").exists()
 
 
+def test_an_iteration_is_over_when_the_device_is():
+    done = []
+    data_layer = SimpleNamespace(seconds=0.0)
+    solver = SimpleNamespace(
+        net=SimpleNamespace(layers=[data_layer], blobs={"loss": SimpleNamespace(data=1)}),
+        step=lambda count: done.append("step"),
+    )
+    result = run_iterations(solver, 1, lambda: done.append("wait") or time.sleep(0.1))
+    assert done == ["step", "wait"] * 2
+    assert result["seconds"][0] >= 0.1 and result["data_seconds"] == [0]
+
+
 def test_a_part_that_fails_is_recorded_and_reported(tmp_path):
     tool = load_tool("gpu_check")
     options = SimpleNamespace(out=tmp_path, size="slim", iterations=1, rehearse=True, timeout=60)
@@ -199,6 +273,20 @@ def test_pytorch_computes_the_same_scores_and_gradients(data):
         pytest.skip("no Python with torch")
     result = compare_with_torch(Check(data.parent, None, "slim", 1, python))
     assert result["passed"], result["errors"]
+
+
+@pytest.mark.parametrize("sees, rehearsal, left_out", [
+    (False, False, ("torch",)), (False, True, ()), (True, False, ()),
+])
+def test_a_torch_that_sees_no_gpu_is_not_timed_on_one(
+    tmp_path, monkeypatch, sees, rehearsal, left_out
+):
+    """A stand-in for torch says whether it sees a GPU."""
+    (tmp_path / "torch.py").write_text(f"class cuda:\n    is_available = lambda: {sees}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found, reason = load_tool("gpu_check").without_torch(sys.executable, rehearsal)
+    assert found == left_out
+    assert (reason is None) == (not left_out) and (not reason or "sees no GPU" in reason)
 
 
 def test_a_python_without_torch_is_an_error_only_where_it_was_named():

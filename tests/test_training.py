@@ -8,15 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
-from conftest import run_tool
+from conftest import load_tool, run_tool
 
 from models.segmentation import starting_net
 from models.sizes import SLIM
+from objseg.dataset import Dataset
+from objseg.expressions import Vocabulary
 from objseg.files import REPOSITORY
 from objseg.training_log import COLUMNS, TrainingLog
 from objseg.weights import (
@@ -212,6 +216,22 @@ def test_weights_of_a_foreign_net_are_refused(scenes, tmp_path):
     done = run_tool(*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path,
                     "--weights", path, check=False)
     assert done.returncode == 1 and "no weights for the layers conv1_1" in done.stdout
+
+
+def test_stage_two_refuses_weights_of_another_vocabulary(scenes, tmp_path):
+    start, dataset = tmp_path / "elsewhere" / "lowres_iter_2.caffemodel", Dataset(scenes)
+    beside = start.with_name("lowres_vocabulary.txt")
+    keep = partial(
+        load_tool("train").keep_vocabulary, SimpleNamespace(model="highres", resume=False), SLIM,
+        str(start), dataset, tmp_path, print,
+    )
+    Vocabulary.build(["some other words"], 1).save(beside)
+    with pytest.raises(ValueError, match=f"{beside}: .*another vocabulary"):
+        keep()
+    assert not (tmp_path / "highres_vocabulary.txt").exists()
+    dataset.vocabulary.save(beside)
+    keep()
+    assert (tmp_path / "highres_vocabulary.txt").read_text() == beside.read_text()
 
 
 def test_a_log_drops_what_the_resumed_run_will_write_again(tmp_path):

@@ -27,6 +27,7 @@ from objseg import torch_reference
 from objseg.files import REPOSITORY, write_text
 from objseg.gpu_check import parts, processes, text
 from objseg.gpu_check.check import Check
+from objseg.gpu_check.machine import has_tf32
 from objseg.gpu_check.scenes import make_scenes
 
 
@@ -61,6 +62,17 @@ def parse():
     return options
 
 
+def without_torch(torch_python, rehearsal):
+    """First words of the parts that cannot be run for want of PyTorch, and why, or ((), None)."""
+    another = "(--torch-python PATH names one)"
+    if torch_python is None:
+        return ("torch", "agreement"), f"no Python with torch here: PyTorch is left out {another}"
+    if not rehearsal and not torch_reference.sees_gpu(torch_python):
+        return ("torch",), (f"the torch of {torch_python} sees no GPU: PyTorch's times are left "
+                            f"out {another}")
+    return (), None
+
+
 def run_part(part, options, torch_python):
     """Run a part in a process of its own; returns its dictionary, or {"failure": text}."""
     words = [sys.executable, os.path.abspath(__file__), "--part", part, "--out", str(options.out),
@@ -87,15 +99,15 @@ def main():
 
     shutil.rmtree(work, ignore_errors=True)
     make_scenes(check.data, train=12, test=4)
-    known = parts.plan(check, options.images, options.quick)
+    known = parts.plan(check, options.images, options.quick, has_tf32(check.gpu))
     plan = [part for part in known if part == "machine" or re.match(options.only, part)]
     if plan == ["machine"] and not re.match(options.only, "machine"):
         raise ValueError(f"--only {options.only}: no part begins so; there are {', '.join(known)}")
     torch_python = torch_reference.find_python(options.torch_python)
-    if torch_python is None:
-        print("no Python with torch here: PyTorch is left out (--torch-python PATH names one)",
-              file=sys.stderr)
-        plan = [part for part in plan if not part.startswith(("torch", "agreement"))]
+    left_out, reason = without_torch(torch_python, options.rehearse)
+    if reason:
+        print(reason, file=sys.stderr)
+        plan = [part for part in plan if not part.startswith(left_out)]
     results, began = {}, time.monotonic()
     for number, part in enumerate(plan, 1):
         result = results[part] = run_part(part, options, torch_python)

@@ -121,8 +121,11 @@ def snapshot_to_resume(options, snapshots, say):
     return None
 
 
-def keep_vocabulary(options, size, dataset, out, say):
-    """Leave the vocabulary beside the weights, whose embedding means nothing without it."""
+def keep_vocabulary(options, size, start, dataset, out, say):
+    """Leave the vocabulary beside the weights, whose embedding means nothing without it.
+
+    That of the model before, beside the weights ``start``, has to be the same.
+    """
     path, words = out / f"{options.model}_vocabulary.txt", dataset.vocabulary.words
     if options.model == "per-word":
         frequent = FrequentWords.of(dataset, size.frequent_words)
@@ -133,7 +136,8 @@ def keep_vocabulary(options, size, dataset, out, say):
             say(f"{len(frequent.words)} frequent words; {share:.2f} % of the test expressions hold "
                 "none of them (the paper's 500 on ReferIt: 2.83 %)")
         return
-    earlier = [out / f"{MODELS[options.model].after}_vocabulary.txt"]
+    after = MODELS[options.model].after
+    earlier = [Path(start).with_name(f"{after}_vocabulary.txt")] if after and start else []
     earlier += [path] if options.resume else []
     for trained in filter(Path.is_file, earlier):
         if Vocabulary.load(trained).words != words:
@@ -166,7 +170,7 @@ def prepare(options, size, settings, dataset, out, snapshots, say):
     """Leave nets, solver and vocabulary in ``out``; returns the Snapshot to resume, or None."""
     snapshots.claim()
     snapshot = snapshot_to_resume(options, snapshots, say)
-    keep_vocabulary(options, size, dataset, out, say)
+    keep_vocabulary(options, size, settings.start, dataset, out, say)
     generate(size, settings, out / "prototxt")
     if options.gpu is None and not options.cpu and size.mode == "GPU":
         say("no --gpu N given: training on the CPU")
@@ -195,6 +199,7 @@ def run(options, ranks):
     out = Path(options.out or REPOSITORY / size.snapshots).resolve()
     dataset = Dataset(data)
 
+    from objseg.devices import use_device
     from objseg.fingerprint import fingerprint
     from objseg.snapshots import Snapshots, restore
     from objseg.training import make_solver, train
@@ -216,12 +221,13 @@ def run(options, ranks):
         solver_text(size, settings, model.title, model.start_reason),
     )
     snapshots = Snapshots(out, options.model, fingerprinted, options.keep)
+    gpu = None if options.gpu is None else options.gpu + ranks.local_rank
+    use_device(gpu)  # before anything in out changes
     if ranks.rank == 0:
         snapshot = prepare(options, size, settings, dataset, out, snapshots, say)
     ranks.wait()
     if ranks.rank > 0:
         snapshot = snapshot_to_resume(options, snapshots, say)
-    gpu = None if options.gpu is None else options.gpu + ranks.local_rank
     solver, parameters = make_solver(
         out / "prototxt" / f"solver_{options.model}.prototxt", model.train_net(size, share),
         model.fresh, snapshots.prefix, gpu, weights=not snapshot,

@@ -5,7 +5,8 @@ A device is a function that makes Caffe compute there from then on: ``caffe.set_
 
 Layer by layer, every layer is given the reference's inputs, so an error shows in the layer that
 makes it. The error of a layer is the greatest difference of a value, divided by the greatest
-magnitude of the array it stands in.
+magnitude of the array it stands in. What a run has to write holds something else before it, so a
+layer that does nothing on a device shows too.
 
 Over a whole net roundings decide ties of max pooling and the signs that a ReLU looks at, and a
 gradient then takes another way: with weights rounded to TF32 half of the gradient that reaches the
@@ -70,6 +71,10 @@ def first_computed(net):
     return next(i for i, name in enumerate(net._layer_names) if net.bottom_names[name])
 
 
+UNWRITTEN = -1234.5
+"""What stands, before a run, in every value that the run has to write."""
+
+
 class Comparison:
     """Runs ``net``, whose inputs are set or whose data layers have run, on both devices.
 
@@ -82,8 +87,9 @@ class Comparison:
     def __init__(self, net, reference=caffe.set_mode_cpu, device=caffe.set_mode_gpu):
         self.net, self.reference, self.device = net, reference, device
         self.layer_names = list(net._layer_names)
-        self.computed = range(first_computed(net), len(self.layer_names))
+        self.computed = [i for i, name in enumerate(self.layer_names) if net.bottom_names[name]]
         self.trains = any(net.blob_loss_weights.values())
+        self.inputs = {}  # copies of a layer's bottoms, which it overwrites if it works in place
 
     def layers(self):
         """Compare layer by layer, forward and then, in a net with a loss, backward."""
@@ -95,8 +101,8 @@ class Comparison:
     def whole(self):
         """Compare the whole net's run with what :meth:`layers` left."""
         expected = self._everything()
+        self._clear()
         self.device()
-        self.net.clear_param_diffs()
         self.net._forward(self.computed[0], self.computed[-1])
         if self.trains:
             self.net._backward(self.computed[-1], self.computed[0])
@@ -109,48 +115,79 @@ class Comparison:
     def _everything(self):
         """Copies of all values and gradients of weights, by (layer number, direction, name)."""
         net, copies = self.net, {}
-        makers = {  # of a blob computed in place the last one
-            top: index for index in self.computed for top in net.top_names[self.layer_names[index]]
-        }
-        for top, index in makers.items():
+        for top, index in self._makers().items():
             copies[index, "forward", top] = net.blobs[top].data.copy()
         for index in self.computed if self.trains else ():
             for number, blob in enumerate(net.layers[index].blobs):
                 copies[index, "backward", f"weights {number}"] = blob.diff.copy()
         return copies
 
+    def _makers(self):
+        """The number of the layer that computes a blob, by name; of one in place the last."""
+        return {top: index for index in self.computed for top in self._tops(index)}
+
+    def _clear(self):
+        """Take all results out of the net; its inputs and the weights of its losses stay."""
+        net, made = self.net, self._makers()
+        inputs = {name: blob for name, blob in net.blobs.items() if name not in made}
+        given = _copies(inputs, "data")
+        for name in made:
+            net.blobs[name].data[...] = UNWRITTEN
+            if not net.blob_loss_weights[name]:
+                net.blobs[name].diff[...] = 0  # as in a new net: no layer writes some of them
+        _put(inputs, "data", given)  # a blob may share its memory with an input
+        net.clear_param_diffs()
+
     def _forward(self, index):
-        net, name = self.net, self.layer_names[index]
-        tops = {top: net.blobs[top] for top in net.top_names[name]}
-        bottoms = {b: net.blobs[b] for b in net.bottom_names[name]}
-        given = {b: blob.data.copy() for b, blob in bottoms.items()}
-        expected = self._run(self.reference, net._forward, index, tops, "data")
-        for bottom, blob in bottoms.items():  # an in-place layer has overwritten it
-            blob.data[...] = given[bottom]
-        found = self._run(self.device, net._forward, index, tops, "data")
-        for top, blob in tops.items():
-            blob.data[...] = expected[top]
+        net, tops, bottoms = self.net, self._tops(index), self._bottoms(index)
+        given = self.inputs[index] = _copies(bottoms, "data")
+        runs = []
+        for device in (self.reference, self.device):
+            device()
+            for blob in tops.values():
+                blob.data[...] = UNWRITTEN
+            _put(bottoms, "data", given)  # after the tops, whose memory may be theirs
+            net._forward(index, index)
+            runs.append(_copies(tops, "data"))
+        expected, found = runs
+        _put(tops, "data", expected)
+        for top in tops:
             yield self._difference(index, "forward", top, expected[top], found[top])
         self.reference()
 
     def _backward(self, index):
-        net, name = self.net, self.layer_names[index]
-        tops = {top: net.blobs[top] for top in net.top_names[name]}
-        given = {top: blob.diff.copy() for top, blob in tops.items()}
-        results = {b: net.blobs[b] for b in net.bottom_names[name]}
-        results.update((f"weights {i}", blob) for i, blob in enumerate(net.layers[index].blobs))
+        net, tops, bottoms = self.net, self._tops(index), self._bottoms(index)
+        weights = {f"weights {i}": blob for i, blob in enumerate(net.layers[index].blobs)}
+        values = _copies({**bottoms, **tops}, "data")
+        given, before = _copies(tops, "diff"), _copies(bottoms, "diff")
         runs = []
         for device in (self.reference, self.device):
-            for blob in net.layers[index].blobs:
+            device()
+            # What a layer notes forward, such as what was dropped, is not the same on all devices.
+            _put(bottoms, "data", self.inputs[index])
+            net._forward(index, index)
+            for blob in weights.values():
                 blob.diff[...] = 0  # Caffe adds to it
-            for top, blob in tops.items():  # an in-place layer has overwritten it
-                blob.diff[...] = given[top]
-            runs.append(self._run(device, net._backward, index, results, "diff"))
+            for blob in bottoms.values():
+                blob.diff[...] = UNWRITTEN
+            _put(tops, "diff", given)  # after the bottoms, whose memory may be theirs
+            net._backward(index, index)
+            runs.append(_copies({**bottoms, **weights}, "diff"))
         expected, found = runs
-        for key, blob in results.items():
-            blob.diff[...] = expected[key]
+        _put({**bottoms, **tops}, "data", values)
+        _put(weights, "diff", expected)
+        for bottom, blob in bottoms.items():  # without a gradient there it keeps what it had
+            written = expected[bottom] != UNWRITTEN
+            blob.diff[...] = np.where(written, expected[bottom], before[bottom])
+        for key in expected:
             yield self._difference(index, "backward", key, expected[key], found[key])
         self.reference()
+
+    def _tops(self, index):
+        return {top: self.net.blobs[top] for top in self.net.top_names[self.layer_names[index]]}
+
+    def _bottoms(self, index):
+        return {b: self.net.blobs[b] for b in self.net.bottom_names[self.layer_names[index]]}
 
     def _difference(self, index, direction, array, expected, found):
         return Difference(
@@ -158,11 +195,16 @@ class Comparison:
             greatest_error(expected, found), length_error(expected, found),
         )
 
-    @staticmethod
-    def _run(device, step, index, blobs, kind):
-        device()
-        step(index, index)
-        return {key: getattr(blob, kind).copy() for key, blob in blobs.items()}
+
+def _copies(blobs, kind):
+    """Copies of the data or diff of the blobs of a dictionary, by its keys."""
+    return {key: getattr(blob, kind).copy() for key, blob in blobs.items()}
+
+
+def _put(blobs, kind, arrays):
+    """Set the data or diff of the blobs to arrays under the same keys."""
+    for key, blob in blobs.items():
+        getattr(blob, kind)[...] = arrays[key]
 
 
 def summary(differences, field, limits):

@@ -26,6 +26,17 @@ def arithmetic():
     return "TF32" if os.environ.get("CAFFE_TF32") == "1" else "float32"
 
 
+def has_tf32(gpu):
+    """Whether GPU number ``gpu`` (None for the CPU) has TF32: compute capability 8.0 and newer.
+
+    Where the driver does not answer, which :func:`describe_machine` reports, it has not.
+    """
+    try:
+        return gpu is not None and cuda_driver.devices()[gpu].capability >= (8, 0)
+    except (cuda_driver.DriverError, IndexError):
+        return False
+
+
 def describe(gpu):
     """Facts of the machine and of GPU number ``gpu`` (None for the CPU alone), {name: text}."""
     facts = {
@@ -46,9 +57,10 @@ def _gpu(number):
     device = cuda_driver.devices()[number]
     free, total = cuda_driver.memory()
     major, minor = cuda_driver.cuda_version()
+    tf32 = "" if has_tf32(number) else ", without TF32: those parts are left out"
     return {
         "GPU": f"{number}: {device.name}, compute capability "
-               f"{device.capability[0]}.{device.capability[1]}",
+               f"{device.capability[0]}.{device.capability[1]}{tf32}",
         "GPU memory": f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free",
         "driver": f"{cuda_driver.driver_version() or 'version unknown'}, "
                   f"serves CUDA up to {major}.{minor}",

@@ -49,11 +49,12 @@ def expressions_per_image(parameters):
 def on_data(parameters, data, images, **files):
     """Point the data layers of a NetParameter at the data set ``data``, ``images`` a batch.
 
-    ``files`` are further settings of the layers, paths: their features or proposals.
+    ``files`` are further settings of the layers, paths: their features or proposals. What else the
+    layers are set to, such as the number of their workers, stays.
     """
     for layer in _data_layers(parameters):
         settings = json.loads(layer.python_param.param_str)
-        given = dict(data=str(data), split="train", workers=1, **files,
+        given = dict(data=str(data), split="train", **files,
                      batch=images * settings.get("expressions_per_image", 1))
         settings.update((key, given[key]) for key in given if key in settings)
         layer.python_param.param_str = json.dumps(settings)

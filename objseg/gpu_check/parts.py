@@ -54,18 +54,19 @@ def uncovered(results, size):
     return sorted(nets.layer_types(n for n in names if not size or n.startswith(size)) - seen)
 
 
-def plan(check, images, quick):
+def plan(check, images, quick, tf32):
     """List the names of a check's parts: a word of FUNCTIONS, its arguments, and TF32 if wanted.
 
     ``images`` are the sizes of the batches to train on. ``quick`` leaves out the timing of stage 1,
-    and of the paper's nets those whose types of layers others have.
+    and of the paper's nets those whose types of layers others have; ``tf32``, whether the device
+    has it.
     """
     compared = compared_nets(check.size, quick)
     names = ["machine", "solvers", *(f"net {name}" for name in compared)]
     names += [f"training {stage} {count}" for stage in STAGES[quick:] for count in images]
     names += ["segmentation", "agreement", *(f"torch train {count}" for count in images),
               "torch alone 1", "torch shared 1"]
-    if check.gpu is not None:  # the CPU has no TF32
+    if tf32:
         largest = max(images)
         timed = nets.label(check.path("train", "highres"))
         names += [f"net {timed} TF32", f"training highres {largest} TF32",

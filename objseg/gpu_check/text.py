@@ -135,10 +135,11 @@ def _training(results):
         f"  {'net':9}{'images':>7}  {'':9}{'iteration':>11}{'data':>10}{'TFLOP':>9}{'TFLOP/s':>9}"
         f"{'GiB':>9}{'expected':>9}{'PyTorch':>11}{'ratio':>7}",
         *rows,
-        "  data: share of the time spent waiting for the data layer. TFLOP: objseg/cost.py. GiB: "
-        "what the process holds at the end,",
-        "  which is its peak (on a GPU: cuMemGetInfo; in a rehearsal: resident set); expected "
-        "without workspaces. ratio: PyTorch's time / Caffe's.",
+        "  data: share of the time spent in the data layer, which waits for its workers and copies "
+        "their batch. TFLOP: objseg/cost.py.",
+        "  GiB: what the process holds at the end, which is its peak (on a GPU: cuMemGetInfo, "
+        "without CUDA's context; in a rehearsal:",
+        "  resident set); expected without workspaces. ratio: PyTorch's time / Caffe's.",
         f"  across the bus for the Python layers, in the iteration that moves most: "
         f"{total / 1e6:.2f} MB{share}",
         "    " + ", ".join(f"{name} {moved / 1e6:.2f} MB" for name, moved in bus.items()),

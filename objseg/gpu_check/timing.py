@@ -33,7 +33,8 @@ def time_training(check, stage, images):
         result["loss_on_the_cpu"] = _loss(net)
         data_layer.seek(0)
         check.device()
-    result.update(run_iterations(solver, check.iterations))
+    wait = cuda_driver.synchronize if check.gpu is not None else None
+    result.update(run_iterations(solver, check.iterations, wait))
     losses = result["losses"]
     operations = cost.operations(net, frozen)
     needed = cost.training_memory(net, images, solver_parameters.type, frozen)
@@ -46,18 +47,21 @@ def time_training(check, stage, images):
     }
 
 
-def run_iterations(solver, count):
+def run_iterations(solver, count, wait=None):
     """Train for one iteration more than ``count``.
 
-    Returns all ``losses``, and ``seconds`` and ``data_seconds``, spent in the data layer, of every
-    iteration but the first, which allocates the net's blobs.
+    ``wait`` is called at the end of each: a step returns while a GPU still has the last kernels of
+    it to run. Returns all ``losses``, and ``seconds`` and ``data_seconds``, spent in the data
+    layer, of every iteration but the first, which allocates the net's blobs.
     """
     net, data_layer = solver.net, solver.net.layers[0]
     losses, seconds, waited = [], [], []
     for _ in range(count + 1):
         began, before = time.perf_counter(), data_layer.seconds
         solver.step(1)
-        losses.append(_loss(net))  # waits for the device
+        losses.append(_loss(net))
+        if wait:
+            wait()
         seconds.append(time.perf_counter() - began)
         waited.append(data_layer.seconds - before)
     return {"losses": losses, "seconds": seconds[1:], "data_seconds": waited[1:]}
@@ -68,7 +72,10 @@ def _loss(net):
 
 
 def peak_memory(free_before=None):
-    """What this process came to hold, on the GPU if ``free_before`` bytes were free there."""
+    """What this process came to hold, on the GPU if ``free_before`` bytes were free there.
+
+    What it held there before, CUDA's context, is not in it.
+    """
     if free_before is None:
         return {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     # Caffe gives nothing back while a net lives, so what it holds at the end is the peak.
