@@ -23,10 +23,12 @@ ARG BASE=debian:bullseye-slim
 
 FROM ${BASE} AS bullseye
 # The URL that holds debian and debian-security, as on Debian's own servers and its archive, for the
-# day when the base image's own mirror drops bullseye. The base image has packages from both.
+# day when the base image's own mirror drops bullseye. The base image has packages from both; what
+# an archive holds is not signed anew.
 ARG MIRROR=
-RUN [ -z "$MIRROR" ] || printf 'deb %s/%s main\n' "$MIRROR" "debian bullseye" \
-    "$MIRROR" "debian-security bullseye-security" > /etc/apt/sources.list
+RUN [ -z "$MIRROR" ] || printf 'deb [check-valid-until=no] %s/%s main\n' \
+    "$MIRROR" "debian bullseye" "$MIRROR" "debian-security bullseye-security" \
+    > /etc/apt/sources.list
 
 # ---- the CUDA build of Caffe ----
 

@@ -43,7 +43,7 @@ class FeatureBatchMaker:
         dataset = self.dataset = Dataset(settings.data)
         check_vocabulary(dataset, settings.vocabulary)
         self.features = FeatureReader(settings.features)
-        self.features.check(dataset)
+        self.features.check(dataset.directory)
         samples = dataset.samples(settings.split)
         if not samples:
             raise ValueError(no_samples(dataset, settings.split))

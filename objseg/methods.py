@@ -21,6 +21,7 @@ import numpy as np
 from objseg.expressions import Vocabulary
 from objseg.files import REPOSITORY, sha256
 from objseg.geometry import Placement, authors_score_on_image, score_on_image
+from objseg.region_features import FeatureReader
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,7 @@ def _regions(method, size, data, cached):
             f"boxes; make them with: python tools/extract_features.py --data {data} "
             f"--size {size.name}"
         )
+    FeatureReader(features).check(data)
     return {"features": features}
 
 

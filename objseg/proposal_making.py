@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -114,7 +115,7 @@ def make_proposals(
     with ``overwrite`` they are deleted.
     """
     for kind in kinds:
-        source = {"published": published and str(published)}
+        source = {"published": published and os.path.relpath(published, out)}
         _claim(out / kind.name, kind, {**kind.settings, **source}, overwrite)
     maker = Maker(dataset, images, kinds, out, published, require_published)
     made = Made({kind.name: {} for kind in kinds}, {kind.name: Counter() for kind in kinds})

@@ -175,12 +175,11 @@ class FeatureReader:
         boxes, fc7, fc8, context, width, height = self.read(image_id, *RegionFeatures._fields)
         return RegionFeatures(boxes, fc7, fc8, context, int(width), int(height))
 
-    def check(self, dataset):
-        """Raise FeaturesError when the Dataset has been prepared anew since, with other regions."""
-        if self._data_set != sha256(dataset.directory / "index.json"):
+    def check(self, data):
+        """Raise FeaturesError when the data set in ``data`` (Path) has been prepared anew since."""
+        if self._data_set != sha256(data / "index.json"):
             raise FeaturesError(
-                f"{self.folder}: made before {dataset.directory / 'index.json'} was written anew; "
-                f"{self._remedy}"
+                f"{self.folder}: made before {data / 'index.json'} was written anew; {self._remedy}"
             )
 
     def require(self, image_id):

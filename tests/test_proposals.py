@@ -414,7 +414,7 @@ def test_published_files_are_taken_and_missing_ones_made_or_refused(scenes, made
         name = f"{second.id}{kind.ending}"
         assert (out / kind.name / name).read_bytes() == (made[0] / kind.name / name).read_bytes()
     settings = json.loads((out / "boxes" / "settings.json").read_text())
-    assert settings["published"] == str(source) and settings["count"] == 100
+    assert settings["published"] == "../published" and settings["count"] == 100
 
     # One more list is unpacked, with the time that it has in its archive.
     write_boxes(source / f"{second.id}.txt", [[1, 2, 3, 4]])

@@ -193,13 +193,13 @@ def test_images_that_were_unreadable_stay_so_when_another_split_is_asked_for(dat
 def test_features_of_another_preparation_are_refused(dataset, trunk):
     extracted(dataset, trunk)
     reader = FeatureReader(dataset.directory / "features")
-    reader.check(dataset)
+    reader.check(dataset.directory)
     path = dataset.directory / "index.json"
     path.write_text(path.read_text() + "\n")
     with pytest.raises(FeaturesError, match="index.json was written anew.*extract_features.py"):
-        reader.check(dataset)
+        reader.check(dataset.directory)
     assert extracted(dataset, trunk)["made"] == 0
-    FeatureReader(dataset.directory / "features").check(dataset)
+    FeatureReader(dataset.directory / "features").check(dataset.directory)
 
 
 def test_what_is_missing_is_said_with_the_command(dataset, trunk):

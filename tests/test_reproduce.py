@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import load_tool
@@ -13,6 +14,7 @@ from models.registry import MODELS
 from models.sizes import SIZES
 from objseg.files import REPOSITORY
 from objseg.methods import configure
+from objseg.region_features import write_index
 
 reproduce = load_tool("reproduce")
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
@@ -28,14 +30,15 @@ class Steps:
         ])
         self.folder = folder
         self.values = reproduce.variables(reproduce.parse(), cores=2, jobs=2)
-        for name in ("PROTOTXT", "TRUNK", "START_per-word", "FOREST"):  # tests change their times
+        for name in ("PROTOTXT", "TRUNK", "START_per-word"):  # copies: tests change their times
             self.values[name] = folder / "inputs" / self.values[name].name
         self.weights = {model: self.values[f"WEIGHTS_{model}"] for model in MODELS}
         files = [
             folder / "raw" / "RealGames.txt", folder / "data" / "index.json",
             folder / "data" / "features" / "slim" / "index.json",
             folder / "out" / "timing.json", folder / "out" / "report.html",
-            *(folder / "out" / "steps" / name for name in ("switches", "published")),
+            *(folder / "out" / "steps" / name for name in (
+                "switches", "published", "forest", "boxes.begun", "segments.begun")),
             self.values["TRUNK"],
             self.values["PROTOTXT"] / "deploy_crops.prototxt", *self.weights.values(),
             *(folder / "out" / "steps" / name for name in ("boxes", "segments", *MODELS)),
@@ -64,7 +67,7 @@ class Steps:
         tool = r"^(?:OPENBLAS_NUM_THREADS=\d+ )?python tools/(?!train)(\w+)\.py"
         found = set(re.findall(tool, done.stdout, re.M))
         kinds = [kind + "!" * bool(overwrite) for kind, overwrite in re.findall(
-            r"make_proposals.py .*--kind (\w+).*\\\n\s*(--overwrite)?", done.stdout
+            r"make_proposals.py .*--kind (\w+).*\\\n(?:.*(--overwrite))?", done.stdout
         )]
         trained = re.findall(r"^python tools/train\.py --model ([\w-]+)", done.stdout, re.M)
         return (found - {"make_proposals"} | {*kinds}
@@ -87,6 +90,7 @@ def test_nothing_changed_nothing_runs(steps):
     ("out/timing.json", {"eval_referit"}),
     ("data/features/slim/index.json", {"scrc!", "grounder!", *LAST}),
     ("out/steps/segments", {"mcg!", *LAST}),
+    ("out/steps/forest", {"boxes!", "extract_features", "scrc!", "grounder!", *LAST}),
     ("out/steps/boxes", {"extract_features", "scrc!", "grounder!", *LAST}),
     ("inputs/slim/train_grounder.prototxt", {"grounder!", *LAST}),
     ("inputs/slim/solver_lowres.prototxt", {"lowres!", "highres!", *LAST}),
@@ -105,14 +109,15 @@ def test_changed_raw_data_redoes_everything(steps):
     assert steps.after() >= {"prepare_referit", "boxes!", "segments!", "extract_features", *LAST}
 
 
-def test_other_lists_replace_what_was_made_before(steps):
-    (steps.folder / "out" / "steps" / "segments").unlink()  # as if it had not come to them
+def test_other_lists_replace_what_was_begun_here_and_nothing_else(steps):
+    (steps.folder / "out" / "steps" / "segments.begun").unlink()
     assert steps.after("out/steps/published") >= {"boxes!", "segments", "extract_features", "mcg!"}
 
 
-def test_a_forest_that_has_arrived_redoes_the_boxes(steps):
-    steps.values["FOREST"].touch()
-    assert steps.after() == {"boxes!", "extract_features", "scrc!", "grounder!", *LAST}
+def test_lists_that_arrive_are_taken(steps):
+    steps.values["PUBLISHED"] = steps.folder / "lists"
+    steps.values["PUBLISHED"].mkdir()
+    assert steps.after() >= {"boxes!", "segments!"}
 
 
 def test_new_photographs_are_prepared(steps):
@@ -149,6 +154,7 @@ def test_the_nets_that_the_switches_made_are_evaluated(tmp_path, monkeypatch, sc
     prototxt.mkdir()
     (prototxt / "deploy_grounder.prototxt").touch()
     features = tmp_path / "data" / "features" / "slim"
+    write_index(features, SimpleNamespace(directory=tmp_path / "data"), {}, {}, 1, 1, "a trunk")
     for cached, other in ((True, {"features": features}), (False, {"features": None})):
         made = configure(
             "grounder-bbox", SIZES["slim"], tmp_path / "data", steps.weights["grounder"],

@@ -54,7 +54,8 @@ def parse():
     parser.add_argument("--timeout", type=int, default=300, metavar="S",
                         help="seconds that a part may take (default 300)")
     parser.add_argument("--only", metavar="REGEX", default="",
-                        help="only the parts whose names match, such as 'net|solvers'")
+                        help="only machine and the parts whose names begin so, such as "
+                        "'net|solvers'")
     parser.add_argument("--part", help=argparse.SUPPRESS)  # what the tool calls itself with
     options = parser.parse_args()
     if min(options.iterations, options.timeout, *options.images) < 1:
@@ -100,14 +101,14 @@ def main():
     shutil.rmtree(work, ignore_errors=True)
     make_scenes(check.data, train=12, test=4)
     known = parts.plan(check, options.images, options.quick, has_tf32(check.gpu))
-    plan = [part for part in known if part == "machine" or re.match(options.only, part)]
-    if plan == ["machine"] and not re.match(options.only, "machine"):
-        raise ValueError(f"--only {options.only}: no part begins so; there are {', '.join(known)}")
     torch_python = torch_reference.find_python(options.torch_python)
     left_out, reason = without_torch(torch_python, options.rehearse)
     if reason:
         print(reason, file=sys.stderr)
-        plan = [part for part in plan if not part.startswith(left_out)]
+        known = [part for part in known if not part.startswith(left_out)]
+    plan = [part for part in known if part == "machine" or re.match(options.only, part)]
+    if plan == ["machine"] and not re.match(options.only, "machine"):
+        raise ValueError(f"--only {options.only}: no part begins so; there are {', '.join(known)}")
     results, began = {}, time.monotonic()
     for number, part in enumerate(plan, 1):
         result = results[part] = run_part(part, options, torch_python)

@@ -40,12 +40,13 @@ $(DATASET): $(DRAWN) $(wildcard $(RAW)/*.txt $(RAW)/*.json $(RAW)/split/* $(RAW)
 
 # ---- proposals and their features ----
 
-# What this file made of other lists or edges before, it may delete.
-$(BOXES) $(SEGMENTS): $(DATASET) $(OUT)/steps/published
-	python tools/make_proposals.py --data $(DATA) --kind $(@F) $(PUBLISHED) --workers $(CORES) \
-		$(if $(wildcard $@),--overwrite)
-	@mkdir -p $(@D) && touch $@
-$(BOXES): $(wildcard $(FOREST))
+# Where other lists or edges are wanted, those made before may be deleted, if they were begun here.
+$(BOXES) $(SEGMENTS): $(DATASET) $(OUT)/steps/published $(wildcard $(PUBLISHED))
+	@[ -e $(DATA)/proposals/$(@F) ] || touch $@.begun
+	python tools/make_proposals.py --data $(DATA) --kind $(@F) --workers $(CORES) \
+		$(PUBLISHED:%=--published %) $(if $(wildcard $@.begun),--overwrite)
+	@touch $@
+$(BOXES): $(OUT)/steps/forest
 
 $(FEATURES): $(BOXES) $(TRUNK) $(PROTOTXT)/deploy_crops.prototxt
 	OPENBLAS_NUM_THREADS=1 python tools/extract_features.py --size $(SIZE) --data $(DATA) \

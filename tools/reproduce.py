@@ -27,8 +27,8 @@ from switches import add_data, add_device, positive
 from models.registry import MODELS
 from models.settings import add_switches, chosen_recipe
 from models.sizes import SIZES
-from objseg.edge_boxes import FOREST
-from objseg.files import REPOSITORY, write_text
+from objseg.edge_boxes import default_forest
+from objseg.files import REPOSITORY, sha256, write_text
 from objseg.methods import conventional_prototxt
 
 DEMO = REPOSITORY / "data" / "raw" / "demo"
@@ -72,8 +72,7 @@ def variables(options, cores, jobs):
         "RAW": raw,
         "DRAWN": DEMO / "RealGames.txt" if raw == DEMO else "",
         "OUT": out,
-        "PUBLISHED": f"--published {options.published.resolve()}" if options.published else "",
-        "FOREST": FOREST,
+        "PUBLISHED": options.published.resolve() if options.published else "",
         "MODELS": " ".join(MODELS),
         "NAMED": " ".join([
             f"--prototxt {out}/weights/prototxt",
@@ -117,7 +116,9 @@ def main():
         )
     out = values["OUT"]
     keep(out / "steps" / "switches", values["SWITCHES"] + "\n")
-    keep(out / "steps" / "published", values["PUBLISHED"] + "\n")
+    keep(out / "steps" / "published", f"{values['PUBLISHED']}\n")
+    forest = default_forest()
+    keep(out / "steps" / "forest", f"{sha256(forest) if forest else ''}\n")
     began = time.monotonic()
     # A pipe in place of the terminal: steps at a time would tear each other's progress bars.
     make = subprocess.Popen(

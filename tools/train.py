@@ -223,6 +223,7 @@ def run(options, ranks):
     snapshots = Snapshots(out, options.model, fingerprinted, options.keep)
     gpu = None if options.gpu is None else options.gpu + ranks.local_rank
     use_device(gpu)  # before anything in out changes
+    ranks.wait()
     if ranks.rank == 0:
         snapshot = prepare(options, size, settings, dataset, out, snapshots, say)
     ranks.wait()
