@@ -14,7 +14,8 @@
 #   docker run --rm --volume "$PWD:/workspace" --user "$(id -u):$(id -g)" objseg:cpu make demo
 #
 # The checkout holds the prepared data and the weights. What a container writes to data/, models/
-# and out/ stays where it is mounted, as above, or in volumes: --volume objseg-data:/workspace/data \
+# and out/ stays where it is mounted, as above, or in volumes:
+#   --volume objseg-data:/workspace/data \
 #   --volume objseg-models:/workspace/models --volume objseg-out:/workspace/out
 #
 # docs/gpu.md tells of the patches, of other versions of CUDA, and what was verified.

@@ -14,8 +14,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tools/caffe-env
 source tools/caffe-env # host_sources, packages, fail
 
-readonly NEEDED=(dpkg-dev patch g++ python3 python3-venv protobuf-compiler libprotobuf-dev libboost-dev
-    libgoogle-glog-dev libgflags-dev libblas-dev)
+readonly NEEDED=(dpkg-dev patch g++ python3 python3-venv protobuf-compiler libprotobuf-dev
+    libboost-dev libgoogle-glog-dev libgflags-dev libblas-dev)
 
 say() { echo "check-patches: $*" >&2; }
 

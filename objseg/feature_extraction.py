@@ -80,7 +80,7 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
         raise FeaturesError(f"{dataset.directory}: no image to make features of")
     before = _unreadable_before(out, jobs.keys() - keys.keys())
     widths = _widths(out / f"{next(iter(keys))}.h5")
-    write_index(out, dataset, keys, {**before, **unreadable}, *widths, trunk)
+    write_index(out, dataset.directory, keys, {**before, **unreadable}, *widths, trunk)
     return {
         "made": len(todo) - len(unreadable),
         "kept": kept,

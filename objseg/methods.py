@@ -280,11 +280,7 @@ def _regions(method, size, data, cached):
         return {"proposals": segments}
     if not cached:
         trunk = REPOSITORY / size.pretrained
-        if not trunk.is_file():
-            raise ValueError(
-                f"{trunk} does not exist: the trunk that makes the features of boxes; make it "
-                f"with: python {size.recipes['lowres'].start_command}"
-            )
+        require_trunk(trunk, size)
         # it depends on the size alone, whatever the other nets were generated with
         return {"crops": _net(conventional_prototxt(size), "crops", size), "trunk": trunk}
     features = data / "features" / size.name
@@ -296,6 +292,15 @@ def _regions(method, size, data, cached):
         )
     FeatureReader(features).check(data)
     return {"features": features}
+
+
+def require_trunk(path, size):
+    """Raise ValueError, saying what makes it, unless the pretrained trunk of a size is there."""
+    if not path.is_file():
+        raise ValueError(
+            f"{path} does not exist: the pretrained trunk; make it with: "
+            f"python {size.recipes['lowres'].start_command}"
+        )
 
 
 def conventional_weights(model, size):

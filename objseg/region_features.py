@@ -118,14 +118,15 @@ def save_features(path, features, region_ids, region_fc8, key):
         file.attrs["key"] = key
 
 
-def write_index(folder, dataset, keys, unreadable, fc7, fc8, trunk):
-    """Write the index of the features in ``folder`` of a Dataset's images.
+def write_index(folder, data, keys, unreadable, fc7, fc8, trunk):
+    """Write the index of the features in ``folder`` of images of the data set in ``data`` (Paths).
 
-    The arguments are what :class:`FeatureReader` reads, and ``trunk`` that of :func:`features_key`.
+    The other arguments are what :class:`FeatureReader` reads, and ``trunk`` that of
+    :func:`features_key`.
     """
     write_text(folder / "index.json", json.dumps({
         "version": VERSION, "trunk": trunk, "fc7": fc7, "fc8": fc8, "keys": keys,
-        "unreadable": unreadable, "data set": sha256(dataset.directory / "index.json"),
+        "unreadable": unreadable, "data set": sha256(data / "index.json"),
     }))
 
 

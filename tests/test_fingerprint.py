@@ -7,7 +7,7 @@ from caffe.proto import caffe_pb2
 
 from objseg.dataset import Dataset
 from objseg.fingerprint import differences, fingerprint
-from objseg.region_features import VERSION
+from objseg.region_features import write_index
 
 
 @pytest.fixture
@@ -38,8 +38,7 @@ def test_features_that_are_trained_on_count_and_others_do_not(dataset, tmp_path)
     keys = {image.id: "a" for image in dataset.all_images()}
 
     def with_keys(changed):
-        index = {"version": VERSION, "unreadable": {}, "fc7": 1, "fc8": 1, "keys": changed}
-        (tmp_path / "index.json").write_text(json.dumps(index))
+        write_index(tmp_path, dataset.directory, changed, {}, 1, 1, "a trunk")
         return run_on(dataset, features=str(tmp_path))
 
     before = with_keys(keys)

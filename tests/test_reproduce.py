@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 from conftest import load_tool
@@ -154,7 +153,7 @@ def test_the_nets_that_the_switches_made_are_evaluated(tmp_path, monkeypatch, sc
     prototxt.mkdir()
     (prototxt / "deploy_grounder.prototxt").touch()
     features = tmp_path / "data" / "features" / "slim"
-    write_index(features, SimpleNamespace(directory=tmp_path / "data"), {}, {}, 1, 1, "a trunk")
+    write_index(features, tmp_path / "data", {}, {}, 1, 1, "a trunk")
     for cached, other in ((True, {"features": features}), (False, {"features": None})):
         made = configure(
             "grounder-bbox", SIZES["slim"], tmp_path / "data", steps.weights["grounder"],

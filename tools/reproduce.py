@@ -29,7 +29,7 @@ from models.settings import add_switches, chosen_recipe
 from models.sizes import SIZES
 from objseg.edge_boxes import default_forest
 from objseg.files import REPOSITORY, sha256, write_text
-from objseg.methods import conventional_prototxt
+from objseg.methods import conventional_prototxt, require_trunk
 
 DEMO = REPOSITORY / "data" / "raw" / "demo"
 
@@ -109,11 +109,7 @@ def main():
             f"{awkward[0]}: make cannot handle this name; choose a folder without blanks and "
             "special characters, or link to it from one"
         )
-    if not values["TRUNK"].is_file():
-        raise ValueError(
-            f"{values['TRUNK']} does not exist: the trunk that the models start from; make it "
-            f"with: python {SIZES[options.size].recipes['lowres'].start_command}"
-        )
+    require_trunk(values["TRUNK"], SIZES[options.size])
     out = values["OUT"]
     keep(out / "steps" / "switches", values["SWITCHES"] + "\n")
     keep(out / "steps" / "published", f"{values['PUBLISHED']}\n")

@@ -52,4 +52,4 @@ def random_features(dataset, images, folder, fc7, fc8, seed=1):
             ),
             [region.id for region in image.regions], draw(len(truth), fc8), keys[image.id],
         )
-    write_index(folder, dataset, keys, {}, fc7, fc8, "random")
+    write_index(folder, dataset.directory, keys, {}, fc7, fc8, "random")
