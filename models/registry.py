@@ -1,7 +1,7 @@
 """Every model that can be trained, by the name of its prototxt files."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Optional
 
 from models import grounder, mcg, per_word, scrc, segmentation
 
@@ -19,7 +19,7 @@ class Model:
     train_net: Callable
     deploy_net: Callable
     fresh: frozenset = frozenset()
-    after: Optional[str] = None
+    after: str | None = None
     start_reason: str = ""
 
     @property

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Optional
 
 from models.sizes import SIZES
 
@@ -23,9 +22,9 @@ class Settings:
     data: str
     prototxt: str
     snapshots: str
-    start: Optional[str]
-    features: Optional[str]
-    proposals: Optional[str]
+    start: str | None
+    features: str | None
+    proposals: str | None
     spatial: int
     label_rule: str
     foreground: float

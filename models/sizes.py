@@ -1,7 +1,6 @@
 """The two sizes of every net: the paper's, and a slim one that trains on a laptop's CPU."""
 
 from dataclasses import dataclass, field
-from typing import Optional
 
 from objseg.expressions import LENGTH
 from objseg.proposals import COUNT
@@ -39,9 +38,9 @@ class Recipe:
     solver: str = "SGD"
     momentum: float = 0.9
     decay: float = 0.0005
-    clip: Optional[float] = None
-    start: Optional[str] = None
-    start_command: Optional[str] = None
+    clip: float | None = None
+    start: str | None = None
+    start_command: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,21 @@
 """What the caffe command was started with, for the Python layers that it runs."""
 
 import re
+import sys
 from pathlib import Path
 
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 
-def command_line():
-    """Words of the running process's command line; within the caffe command sys.argv is empty."""
-    return Path("/proc/self/cmdline").read_text(errors="surrogateescape").split("\0")[:-1]
-
-
 def resumed_batch(words=None):
     """Number of the batch that `caffe train -solver FILE -snapshot FILE` goes on with.
 
     A layer is not told that its solver was restored. ``words`` are the command line, by default
-    that of this process; without a snapshot, and in any other command, the answer is 0. Raises
-    ValueError when the snapshot's name does not tell its iteration.
+    this process's; without a snapshot, and in any other command, the answer is 0. Raises ValueError
+    when the snapshot's name does not tell its iteration.
     """
-    words = command_line() if words is None else words
-    if words[1:2] == ["--library-path"]:  # docker/bundle/launch: LOADER --library-path FOLDERS …
-        words = words[3:]
+    words = sys.argv if words is None else words
     if Path(words[0]).name != "caffe":
         return 0
     snapshot, solver = _flag(words, "snapshot"), _flag(words, "solver")

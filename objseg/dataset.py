@@ -5,7 +5,7 @@ import gc
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from objseg.expressions import Vocabulary
 from objseg.images import ImageError, read_image
@@ -32,7 +32,7 @@ class Image(NamedTuple):
     """An image: its id, path (None without images), size in pixels, and regions."""
 
     id: str
-    path: Optional[Path]
+    path: Path | None
     width: int
     height: int
     regions: tuple

@@ -73,8 +73,8 @@ def _problem(gpu):
 
 def last_words(stderr):
     """The line in which a process that ended said why (str)."""
-    # glog's fatal line: "F1124 07:37:59.908910 31974 common.cpp:66] message"
-    fatal = re.search(r"^F\d{4} .*?\] (.*)", stderr, re.MULTILINE)
+    # glog's fatal line: "F20261124 07:37:59.908910 31974 common.cpp:66] message"
+    fatal = re.search(r"^F\d{8} .*?\] (.*)", stderr, re.MULTILINE)
     lines = stderr.strip().splitlines()
     return fatal.group(1) if fatal else lines[-1] if lines else "it ended without a word"
 

@@ -17,7 +17,6 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Optional
 
 from objseg.archives import RoomError, WrongFileError, amount, check_room, unpack
 from objseg.files import Progress, write_text
@@ -50,10 +49,10 @@ class File:
 
     path: str
     places: tuple
-    size: Optional[int] = None
-    sha1: Optional[str] = None
-    sha256: Optional[str] = None
-    unpack: Optional[str] = None
+    size: int | None = None
+    sha1: str | None = None
+    sha256: str | None = None
+    unpack: str | None = None
     holds: tuple = ()
 
     def __post_init__(self):

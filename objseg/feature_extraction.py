@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -31,8 +31,8 @@ class Job(NamedTuple):
     """
 
     image: Image
-    boxes: Optional[np.ndarray]
-    key: Optional[str]
+    boxes: np.ndarray | None
+    key: str | None
 
 
 def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=None):

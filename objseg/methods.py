@@ -10,11 +10,11 @@ two functions such as those of :mod:`objseg.baselines`.
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import Callable, Optional
 
 import numpy as np
 
@@ -46,9 +46,9 @@ class Method:
     paper: tuple
     open: Callable
     draw: Callable
-    model: Optional[str] = None
-    needs: Optional[str] = None
-    seconds: Optional[float] = None
+    model: str | None = None
+    needs: str | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class Configuration:
     """
 
     method: str
-    deploy: Optional[Path] = None
-    weights: Optional[Path] = None
-    vocabulary: Optional[Path] = None
-    gpu: Optional[int] = None
+    deploy: Path | None = None
+    weights: Path | None = None
+    vocabulary: Path | None = None
+    gpu: int | None = None
     compat_authors: bool = False
-    proposals: Optional[Path] = None
-    features: Optional[Path] = None
-    crops: Optional[Path] = None
-    trunk: Optional[Path] = None
+    proposals: Path | None = None
+    features: Path | None = None
+    crops: Path | None = None
+    trunk: Path | None = None
 
     def identity(self):
         """What the masks depend on: {option or file role: value or sha256}."""

@@ -8,7 +8,7 @@ neighbours most alike are merged, over and over, until one is left: the grouping
 import cv2
 import numpy as np
 from scipy.ndimage import find_objects
-from skimage.future.graph import RAG, merge_hierarchical
+from skimage.graph import RAG, merge_hierarchical
 
 from objseg.images import reduced
 from objseg.masks import fit

@@ -4,7 +4,6 @@ The time runs from the decoded image to the mask, with everything that is done a
 proposals, features, language, drawing the mask. Loading a net is not part of it.
 """
 
-import ctypes
 import time
 from collections import deque
 from typing import NamedTuple
@@ -91,11 +90,6 @@ def measure(masks, cases, advance=lambda: None, clock=time.perf_counter):
         "alone": spread(list(timed([(case.image, [case.one]) for case in cases]))),
         "shared": spread(list(timed([(case.image, case.expressions) for case in cases]))),
     }
-
-
-def blas_threads():
-    """How many threads a matrix product takes on the CPU, by OpenBLAS itself."""
-    return ctypes.CDLL("libopenblas.so.0").openblas_get_num_threads()
 
 
 def table(outcome):

@@ -17,6 +17,7 @@ from objseg.files import Progress, write_text
 from objseg.images import ImageError
 from objseg.metrics import areas, iou
 from objseg.prefetch import WorkerError
+from objseg.prototxt import prototxt
 from objseg.ranks import ALONE, RanksError
 from objseg.segmenter import Segmenter
 from objseg.weights import WeightsError, check_fits, set_forget_bias
@@ -57,7 +58,7 @@ def make_solver(solver_file, net, fresh, prefix, gpu=None, weights=True):
     if gpu is not None:
         used.device_id = gpu
     run_file = Path(f"{prefix}_run.prototxt")
-    write_text(run_file, str(used))
+    write_text(run_file, prototxt(used))
     solver = caffe.get_solver(str(run_file))
     # A fresh LSTM, too, starts with its forget bias; starting weights bring theirs.
     if "lstm" in solver.net.params:

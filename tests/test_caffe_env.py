@@ -13,63 +13,70 @@ import pytest
 
 from objseg.files import REPOSITORY
 
-TOOLS = """awk bash cat cut df dirname du env flock grep id ls mkdir mktemp mv paste readlink rm sed
-    sh sha256sum sleep sync tail tar touch true""".split()
+TOOLS = """awk bash cat cut df dirname du echo env flock grep ln ls mkdir readlink rm sed sh
+    sha256sum sleep sync tail touch true""".split()
 NOBODY = 65534
-ENGINE = {"caffe": "1.0-8+b2", "python3-caffe": "1.0-8+b2"}
 
-# Makes a root with the packages that $versions lists, the way the real one does: in a folder for
-# root, as a tar archive on standard output for an ordinary user.
-MMDEBSTRAP = """
+SETUP = """#!/bin/bash
+set -e
 echo run >> {folder}/calls
-while [ "$1" != bullseye ]; do shift; done
-target=$2
-[ "$target" != - ] || target=$(mktemp -d)
-mkdir -p "$target/var/lib/dpkg" "$target/dev"
-touch "$target/made"
-{middle}
-cat > "$target/var/lib/dpkg/status" <<'END'
-{status}
-END
-[ "$2" != - ] || tar --create --directory="$target" .
+cat # what the command is to read must not be taken by the set-up
+[ -z "$(ls -A "$1")" ] # the folder is new
+. {folder}/setup-does
+mkdir -p "$1/bin" "$(dirname "$1/{pycaffe}")"
+ln -s {folder}/python "$1/bin/python"
+touch "$1/{pycaffe}" "$1/made"
 """
+PYCAFFE = "lib/python3.12/site-packages/caffe/__init__.py"
+
+
+def write_program(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 class Host:
     """A machine with stub commands, a checkout and a home, all in ``folder``."""
 
     def __init__(self, folder):
-        self.folder = folder
-        self.bin, self.home = folder / "bin", folder / "home"
+        self.folder, self.bin, self.home = folder, folder / "bin", folder / "home"
         self.checkout = folder / "check out"
         self.script = self.checkout / "tools" / "caffe-env"
-        self.packages = self.checkout / "docker" / "packages.txt"
-        for made in (self.bin, self.home, self.script.parent, self.packages.parent):
+        for made in (self.bin, self.home, self.script.parent):
             made.mkdir(parents=True)
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool))
+        for name in ("apt-get", "dpkg-deb"):
+            self.stub(name, "")
         for name in ("caffe-env", "environment.py"):
-            shutil.copy(str(REPOSITORY / "tools" / name), str(self.script.parent))
-        self.packages.write_text("# engine\ncaffe=1.0-8*\npython3-caffe=1.0-8*  # why\nprocps\n")
-        # the namespace tools run what they are given, in this name space
-        skip_to = 'while [[ $1 != @(%s) ]]; do shift; done; exec "$@"'
-        self.stub("bwrap", skip_to % "true|/bin/sh")
-        self.stub("nsenter", skip_to % "/usr/bin/env")
-        self.stub("unshare", 'shift; exec "$@"')
-        self.stub("newuidmap", "")
-        self.stub_mmdebstrap()
+            shutil.copy(REPOSITORY / "tools" / name, self.script.parent)
+        for name in ("engine/unpack-packages", "engine/source.py", "engine/packages.txt",
+                     "engine/requirements/build.txt", "engine/requirements/environment.txt",
+                     "engine/requirements/cuda.txt", "engine/patches/01-first.patch",
+                     "docs/engine.md"):
+            self.append(name)
+        write_program(self.checkout / "engine/setup", SETUP.format(folder=folder, pycaffe=PYCAFFE))
+        write_program(folder / "python", "#!/bin/bash\n")
+        self.setup_does("")
 
     def stub(self, name, body):
-        path = self.bin / name
-        if path.is_symlink():
-            path.unlink()  # never write through to the real command
-        path.write_text(f"#!/bin/bash\n{body}\n")
-        path.chmod(0o755)
+        write_program(self.bin / name, f"#!/bin/bash\n{body}\n")
 
-    def stub_mmdebstrap(self, versions=ENGINE, middle=""):
-        status = "".join(f"Package: {n}\nVersion: {v}\n\n" for n, v in versions.items())
-        body = MMDEBSTRAP.format(folder=self.folder, middle=middle, status=status)
-        self.stub("mmdebstrap", body)
+    def put_caffe_at_hand(self, python=""):
+        """Add the command caffe and a Python that can import pycaffe, if it exits with 0."""
+        self.stub("caffe", "")
+        self.stub("python", python)
+
+    def append(self, name):
+        """Add a line to a file of the checkout."""
+        path = self.checkout / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write("# a line\n")
+
+    def setup_does(self, code):
+        """Make engine/setup run bash ``code`` in the new folder $1; its key does not change."""
+        (self.folder / "setup-does").write_text(code)
 
     def start(self, *words, user=None, **variables):
         """Start caffe-env with ``words``, as ``user`` (an id) where the tests run as root."""
@@ -84,29 +91,28 @@ class Host:
                 os.chown(path, user, user, follow_symlinks=False)
         environment = {"PATH": self.bin, "HOME": self.home, **variables}
         return subprocess.Popen(
-            [str(self.script), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, cwd=str(self.folder), start_new_session=True,
+            [self.script, *map(str, words)], text=True, cwd=self.folder, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={name: str(value) for name, value in environment.items()}, preexec_fn=become,
         )
 
-    def run(self, *words, **settings):
+    def run(self, *words, given="", **settings):
+        """Run caffe-env with ``given`` on standard input; returns the CompletedProcess."""
         process = self.start(*words, **settings)
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(given, timeout=30)
         return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
-    def call(self, code):
-        """Run bash ``code`` in the shell that has sourced caffe-env; returns what it prints."""
-        return subprocess.check_output(
-            ["bash", "-c", f'. "{self.script}"; {code}'], text=True,
-            env={"PATH": str(self.bin), "HOME": str(self.home)}, cwd=str(self.folder),
-        )
+    def variables_of_a_command(self, **variables):
+        """{name: value} of the environment in which a command runs."""
+        lines = self.run("env", **variables).stdout.splitlines()
+        return dict(line.split("=", 1) for line in lines)
 
-    @property
-    def root(self):
-        return Path(self.run("--path").stdout.strip())
+    def path(self, **variables):
+        return Path(self.run("--path", **variables).stdout.rstrip("\n"))
 
     @property
     def calls(self):
+        """How often engine/setup was started."""
         calls = self.folder / "calls"
         return len(calls.read_text().split()) if calls.exists() else 0
 
@@ -119,265 +125,317 @@ def host():
         yield Host(Path(folder))
 
 
-def wait_for(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
+def wait_for(condition):
+    """Return what ``condition()`` returns as soon as that is true."""
+    end = time.monotonic() + 30
+    while not (value := condition()):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
+    return value
 
 
-def nothing_made(host):
-    return not host.root.exists() and not Path(f"{host.root}.new").exists()
+def start_a_long_set_up(host):
+    """Start caffe-env and wait until its set-up sleeps; returns (process, group of the set-up)."""
+    noted = host.folder / "group"
+    host.setup_does(f'touch "$1/partial"; echo $$ > {noted}; sleep 60')
+    process = host.start("true")
+    group = int(wait_for(lambda: noted.exists() and noted.read_text()))
+    host.setup_does("")
+    return process, group
 
 
 @pytest.mark.parametrize("user", [None, NOBODY])
-def test_arguments_folder_and_status_pass_through(host, user):
-    code = 'pwd; printf "[%s]" "$@"; echo; exit 37'
-    done = host.run("bash", "-c", code, "name", "one two", "", "*", "q'u\"o", user=user)
-    assert done.stdout == f"{host.folder}\n[one two][][*][q'u\"o]\n"
+def test_arguments_folder_input_and_status_pass_through(host, user):
+    code = 'cat; pwd; printf "[%s]" "$@"; echo; exit 37'
+    done = host.run("bash", "-c", code, "name", "one two", "", "*", "q'u\"o", user=user,
+                    given="read\n")
+    assert done.stdout == f"read\n{host.folder}\n[one two][][*][q'u\"o]\n"
     assert done.returncode == 37
-    assert (host.root / "made").exists()
-    assert host.run("true", user=user).returncode == 0
-    assert host.calls == 1  # the second use finds the root
+    assert (host.path() / "made").exists()
+    again = host.run("true", user=user)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert host.calls == 1  # the second use finds the environment
 
 
 def test_environment_of_the_command(host):
-    done = host.run(
-        "env", PYTHONHOME="/host", PYTHONPATH="/host", LD_PRELOAD="", LC_ALL="xx_YY",
-        OMP_NUM_THREADS="1",
-    )
-    inside = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    inside = host.variables_of_a_command(PYTHONPATH="/host", LC_ALL="xx_YY")
     assert inside["PYTHONPATH"] == f"{host.checkout}:{host.checkout}/python_layers"
-    assert inside["OMP_NUM_THREADS"] == "1"
+    assert inside["PATH"] == f"{host.path()}/bin:{host.bin}"
     assert inside["OBJSEG_INSIDE"] == "1"
     assert inside["LC_ALL"] == "C.UTF-8"
-    assert str(host.bin) not in inside["PATH"]
-    assert Path(inside["MPLCONFIGDIR"]).is_dir()
-    assert not {"PYTHONHOME", "LD_PRELOAD"} & set(inside)
+    assert inside["OMPI_ALLOW_RUN_AS_ROOT"] == inside["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] == "1"
+
+
+@pytest.mark.parametrize("name, value", [
+    ("PYTHONHOME", "/usr"), ("PYTHONSAFEPATH", "1"), ("PYTHONIOENCODING", "ascii"),
+    ("PYTHONOPTIMIZE", "2"), ("LD_LIBRARY_PATH", "/opt/lib"), ("LD_PRELOAD", ""),
+    ("MPLBACKEND", "module://notebook"), ("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python"),
+    ("OPAL_PREFIX", "/opt/mpi"), ("OMPI_MCA_btl", "openib"), ("TMPDIR", "no/such/folder"),
+])
+def test_what_is_set_for_other_programs_does_not_reach_the_command(host, name, value):
+    inside = host.variables_of_a_command(**{name: value})
+    assert inside["OBJSEG_INSIDE"] == "1" and name not in inside
+
+
+@pytest.mark.parametrize("name, value", [
+    ("OMP_NUM_THREADS", "1"), ("OPENBLAS_CORETYPE", "Haswell"), ("CUDA_VISIBLE_DEVICES", ""),
+    ("OMPI_MCA_btl_tcp_if_include", "eth0"), ("OMPI_MCA_odls_base_sigkill_timeout", "5"),
+    ("PYTHONUNBUFFERED", "1"), ("PYTHONDONTWRITEBYTECODE", "1"), ("TMPDIR", "/tmp"),
+])
+def test_what_is_set_for_the_command_reaches_it(host, name, value):
+    assert host.variables_of_a_command(**{name: value})[name] == value
+
+
+def test_a_missing_home_is_replaced(host):
+    inside = host.variables_of_a_command(HOME="no/such/folder", XDG_CACHE_HOME=host.folder)
+    assert inside["HOME"] == f"{host.folder}/objseg/home" and Path(inside["HOME"]).is_dir()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_opened(host, closed):
+    code = 'for n in 0 1 2; do at+="$(readlink /proc/$$/fd/$n) "; done; echo "$at" > streams'
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" "$@" {closed}', host.script, "bash", "-c", code], cwd=host.folder,
+        env={"PATH": str(host.bin), "HOME": str(host.home)}, timeout=30, input=b"",
+        capture_output=True,
+    )
+    streams = (host.folder / "streams").read_text().split()
+    assert done.returncode == 0 and host.calls == 1
+    assert len(streams) == 3
+    assert streams.count("/dev/null") == len(closed.split())
 
 
 def test_a_signal_reaches_the_command_itself(host):
-    code = 'trap "echo snapshot; exit 7" TERM; echo $$; sleep 20 >&2 & wait'
+    code = 'trap "echo snapshot; exit 7" TERM; sleep 60 >&2 & echo $$; wait'
     process = host.start("bash", "-c", code)
     assert int(process.stdout.readline()) == process.pid
     process.terminate()
     assert process.stdout.read() == "snapshot\n"
-    assert process.wait(10) == 7
+    assert process.wait(30) == 7
     os.killpg(process.pid, signal.SIGKILL)  # its sleep
 
 
 def test_direct_where_caffe_is_at_hand(host):
-    host.stub("caffe", "")
-    host.stub("python", "")  # "yes, pycaffe can be imported"
-    done = host.run("sh", "-c", 'echo "$PYTHONPATH"', PYTHONPATH="/mine")
-    assert done.stdout == f"{host.checkout}:{host.checkout}/python_layers:/mine\n"
+    host.put_caffe_at_hand()
+    inside = host.variables_of_a_command(PYTHONPATH="/mine")
+    assert inside["PYTHONPATH"] == f"{host.checkout}:{host.checkout}/python_layers:/mine"
+    assert inside["PATH"] == str(host.bin)
     assert host.calls == 0
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])
-def test_a_killed_set_up_leaves_nothing_taken_for_finished(host, name):
-    host.stub_mmdebstrap(middle='touch "$target/partial"; sleep 60')
-    process = host.start("true")
-    wait_for(lambda: host.calls == 1)
-    if name == "SIGKILL":
-        wait_for(lambda: list(host.home.glob(".cache/objseg/*.new")))
-        builders = subprocess.check_output(["ps", "-o", "pid=", "--ppid", str(process.pid)])
-        process.kill()
-        for builder in builders.split():
-            try:
-                os.killpg(int(builder), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        process.wait()
-        assert not host.root.exists()
-    else:
-        process.send_signal(getattr(signal, name))
-        assert process.wait(10) == 128 + getattr(signal, name)
-        assert nothing_made(host)
-    host.stub_mmdebstrap()
-    assert host.run("true").returncode == 0
-    assert (host.root / "made").exists() and not (host.root / "partial").exists()
-    assert not Path(f"{host.root}.new").exists()
-
-
-def test_two_first_runs_make_one_root(host):
-    host.stub_mmdebstrap(middle="sleep 1")
-    first, second = (host.start("echo", "ran") for _ in range(2))
-    messages = [process.communicate(timeout=20) for process in (first, second)]
-    assert [output for output, _ in messages] == ["ran\n", "ran\n"]
+@pytest.mark.parametrize("missing", ["caffe", "python", "pycaffe"])
+def test_the_command_and_pycaffe_must_both_be_at_hand(host, missing):
+    host.put_caffe_at_hand(python="exit 1" if missing == "pycaffe" else "")
+    (host.bin / missing).unlink(missing_ok=True)
+    host.run("true")
     assert host.calls == 1
-    assert "waiting for another set-up" in messages[0][1] + messages[1][1]
 
 
-def test_a_changed_package_list_makes_a_new_root(host):
+@pytest.mark.parametrize("number, status", [
+    (signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)
+])
+def test_a_stopped_set_up_ends_and_leaves_nothing(host, number, status):
+    process, _ = start_a_long_set_up(host)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == status
+    assert not host.path().exists()
+    assert host.run("true").returncode == 0  # does not wait for the old set-up's sleep
+    assert (host.path() / "made").exists()
+
+
+def test_a_killed_set_up_is_not_taken_for_finished(host):
+    process, group = start_a_long_set_up(host)
+    process.kill()
+    process.communicate(timeout=30)
+    following = host.start("true")
+    assert "waiting for another set-up" in following.stderr.readline()  # of which sleep is left
+    os.killpg(group, signal.SIGKILL)
+    following.communicate(timeout=30)
+    assert following.returncode == 0
+    assert (host.path() / "made").exists() and not (host.path() / "partial").exists()
+
+
+def test_two_first_runs_make_one_environment(host):
+    go = host.folder / "go"
+    host.setup_does(f"until [ -e {go} ]; do sleep 0.1; done")
+    first = host.start("echo", "ran")
+    wait_for(lambda: host.calls)
+    second = host.start("echo", "ran")
+    assert "waiting for another set-up" in second.stderr.readline()
+    go.touch()
+    assert [process.communicate(timeout=30)[0] for process in (first, second)] == ["ran\n"] * 2
+    assert host.calls == 1
+
+
+def test_a_running_command_does_not_hold_up_another_set_up(host):
+    lock = host.home / ".cache/objseg/lock"
+    assert host.run("flock", "--nonblock", lock, "true").returncode == 0
+
+
+@pytest.mark.parametrize("broken", ["complete", "bin/python", PYCAFFE])
+def test_a_broken_environment_is_made_again(host, broken):
     host.run("true")
-    before = host.root
-    host.packages.write_text(host.packages.read_text() + "\n# only a comment\n")
-    assert host.root == before
-    host.packages.write_text(host.packages.read_text() + "python3-h5py\n")
-    assert host.root != before
+    path = host.path() / broken
+    path.unlink()
+    if broken == "bin/python":
+        path.symlink_to(host.folder / "a Python that an upgrade removed")
+    assert host.run("true").returncode == 0
+    assert host.calls == 2 and path.exists()
+
+
+@pytest.mark.parametrize("name, new", [
+    ("engine/setup", True), ("engine/unpack-packages", True), ("engine/source.py", True),
+    ("engine/packages.txt", True), ("engine/requirements/build.txt", True),
+    ("engine/requirements/environment.txt", True), ("engine/patches/01-first.patch", True),
+    ("engine/patches/02-second.patch", True), ("engine/requirements/cuda.txt", False),
+    ("engine/check/compare.py", False), ("docs/engine.md", False), ("tools/environment.py", False),
+])
+def test_a_changed_recipe_makes_a_new_environment(host, name, new):
+    before = host.path()
+    host.append(name)
+    assert (host.path() != before) == new
+
+
+def test_each_python_has_its_own_environment(host):
     host.run("true")
-    assert host.calls == 2 and before.exists() and host.root.exists()
+    host.setup_does('echo "$OBJSEG_PYTHON" > "$1/python"')
+    host.run("true", OBJSEG_PYTHON="/opt/python")
+    assert (host.path() / "complete").exists()
+    named = host.path(OBJSEG_PYTHON="/opt/python")
+    assert named != host.path() and (named / "python").read_text() == "/opt/python\n"
 
 
 FAILURES = {
-    "Could not resolve 'mirror.invalid'": "no network: http://m.invalid/debian cannot be reached",
-    "Could not connect to 192.0.2.1:80, connection timed out": "no network",
-    "E: The repository 'http://m.invalid bullseye Release' does not have a Release file.":
-        "http://m.invalid/debian has no Debian 11 (bullseye)",
+    "Could not resolve 'mirror.invalid'": "no network: a mirror",
+    "E: Could not connect to 192.0.2.1:80, connection timed out": "no network: a mirror",
+    "NewConnectionError: Failed to establish a new connection": "no network: a mirror",
     "tar: made: Cannot write: No space left on device": "no disk space: it ran out",
-    "E: Version '1.0-8*' for 'caffe' was not found": "other versions than docker/packages.txt pins",
-    "The following signatures couldn't be verified: NO_PUBKEY 0E98404D386FA1D9": "signature",
-    "E: invalid /etc/subuid": "has no range of subordinate user ids",
+    "E: You don't have enough free space in /var/cache": "no disk space: it ran out",
+    "The following signatures couldn't be verified: NO_PUBKEY 0E98404D386FA1D9": "a signature",
+    "E: Unable to locate package libgoogle-glog-dev": "this system's apt sources lack a package",
+    "ERROR: No matching distribution found for six==1.17.0": "PyPI's mirror has no package",
     "something else": "the set-up failed",
 }
 
 
 @pytest.mark.parametrize("log", FAILURES)
 def test_each_failure_has_its_own_message(host, log):
-    host.stub("mmdebstrap", f'echo "{log}" >&2; exit 1')
-    done = host.run("--mirror", "http://m.invalid/debian", "true")
-    assert done.returncode == 125
-    assert f"error: {FAILURES[log]}" in done.stderr or FAILURES[log] in done.stderr
-    assert log in done.stderr  # the reader also sees what the tool said
-    assert done.stderr.count("error:") == 1
-    assert nothing_made(host)
-
-
-def test_a_missing_suite_names_the_way_out(host):
-    host.stub("mmdebstrap", 'echo "does not have a Release file" >&2; exit 1')
-    message = host.run("true", OBJSEG_MIRROR="http://old.invalid").stderr
-    assert "http://old.invalid has no" in message
-    assert "--mirror URL" in message and "OBJSEG_MIRROR" in message
-
-
-@pytest.mark.parametrize("versions, found", [
-    ({**ENGINE, "caffe": "1.0-9"}, "caffe is 1.0-9"),
-    ({"caffe": "1.0-8"}, "python3-caffe is missing"),
-])
-def test_another_engine_is_refused(host, versions, found):
-    host.stub_mmdebstrap(versions)
+    host.setup_does(f'echo "{log}" >&2; exit 1')
     done = host.run("true")
     assert done.returncode == 125
-    assert found in done.stderr and "pins 1.0-8*" in done.stderr
-    assert nothing_made(host)
+    assert f"caffe-env: error: {FAILURES[log]}" in done.stderr
+    assert log in done.stderr  # the reader also sees what the set-up said
+    assert done.stderr.count("caffe-env: error:") == 1
+    assert Path(f"{host.path()}.log").read_text().endswith(f"{log}\n")
+    assert not host.path().exists()
 
 
-def test_too_little_disk_space_fails_before_the_download(host):
+def test_too_little_disk_space_fails_before_the_set_up(host):
+    (host.bin / "df").unlink()
     host.stub("df", 'printf "Filesystem MB Used Available\\nx 1000 900 100 90%% /\\n"')
     done = host.run("true")
     assert done.returncode == 125
-    assert "100 MB free, 2048 are needed" in done.stderr and "XDG_CACHE_HOME" in done.stderr
+    assert "100 MB free, 2500 are needed" in done.stderr and "XDG_CACHE_HOME" in done.stderr
     assert host.calls == 0
 
 
-def test_refused_namespaces_fail_before_the_download(host):
-    host.stub("bwrap", "echo 'bwrap: No permissions to create new namespace' >&2; exit 1")
+@pytest.mark.parametrize("tool", ["apt-get", "dpkg-deb"])
+def test_another_system_than_debians_reads_what_to_do(host, tool):
+    (host.bin / tool).unlink()
     done = host.run("true")
     assert done.returncode == 125
-    assert "refuses user name spaces: bwrap: No permissions" in done.stderr
-    assert "sysctl" in done.stderr and "Dockerfile" in done.stderr
+    assert "has no apt-get" in done.stderr and "Dockerfile" in done.stderr
     assert host.calls == 0
 
 
-def test_an_ordinary_user_reads_which_tools_are_missing(host):
-    for tool in ("bwrap", "mmdebstrap", "newuidmap"):
-        (host.bin / tool).unlink()
+def test_a_cache_that_cannot_be_written_names_the_way_out(host):
+    cache = host.home / ".cache/objseg"
+    cache.mkdir(parents=True)
+    cache.chmod(0o555)
     done = host.run("true", user=NOBODY)
     assert done.returncode == 125
-    assert "lacks bubblewrap mmdebstrap uidmap" in done.stderr
-    assert "apt-get install bubblewrap mmdebstrap uidmap" in done.stderr
+    assert f"{cache} cannot be written" in done.stderr and "XDG_CACHE_HOME" in done.stderr
+    roomy = host.folder / "roomy"
+    assert host.run("echo", "ran", user=NOBODY, XDG_CACHE_HOME=roomy).stdout == "ran\n"
+    assert host.path(XDG_CACHE_HOME=roomy).parent == roomy / "objseg"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs what is missing")
-def test_root_installs_the_missing_tools(host):
-    (host.bin / "bwrap").rename(host.bin / "bwrap.later")
-    host.stub("apt-get", f'echo "$*" >> {host.folder}/apt\n'
-              f'[ "$1" != install ] || mv {host.bin}/bwrap.later {host.bin}/bwrap')
-    done = host.run("echo", "ran")
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_home_and_cache_that_cannot_be_written_are_used_in_silence(host, direct):
+    host.run("true", user=NOBODY)
+    if direct:
+        host.run("--remove", user=NOBODY)
+        host.put_caffe_at_hand()
+    host.home.chmod(0o555)
+    (host.home / ".cache/objseg").chmod(0o555)
+    done = host.run("echo", "ran", user=NOBODY)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+
+
+def test_a_read_only_checkout_works(host):
+    for path in [host.checkout, *host.checkout.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    done = host.run("echo", "ran", user=NOBODY)
     assert done.stdout == "ran\n", done.stderr
-    assert (host.folder / "apt").read_text().splitlines() == [
-        "update", "install --yes --no-install-recommends bubblewrap"
-    ]
 
 
-def test_remove_deletes_the_roots_and_nothing_else(host):
+def test_remove_deletes_the_environments_and_nothing_else(host):
     outside = host.folder / "outside"
     outside.mkdir()
-    (outside / "kept").touch()
+    cache = host.home / ".cache/objseg"
     host.run("true")
-    (host.root / "link").symlink_to(outside)
-    (host.root.parent / "debian11-link").symlink_to(outside)
-    beside = host.root.parent.parent / "another program"
-    beside.touch()
+    host.run("true", OBJSEG_PYTHON="/opt/python")
+    (host.path() / "link").symlink_to(outside)
+    (cache / "caffe-link").symlink_to(outside)
+    kept = [outside / "file", cache / "file", cache.parent / "file"]
+    for path in kept:
+        path.touch()
     assert host.run("--remove").returncode == 0
-    assert not host.root.exists() and not (host.root.parent / "debian11-link").exists()
-    assert (outside / "kept").exists() and beside.exists()
+    assert not list(cache.glob("caffe-*")) and all(path.exists() for path in kept)
     assert host.run("--remove").returncode == 0
 
 
 def test_wrong_usage(host):
-    assert host.run().returncode == 125
-    assert "unknown option --nonsense" in host.run("--nonsense").stderr
+    done = host.run()
+    assert done.returncode == 125 and "no command given" in done.stderr
+    done = host.run("--nonsense", "true")
+    assert done.returncode == 125 and "unknown option --nonsense" in done.stderr
     assert "--remove" in host.run("--help").stdout
+    assert host.calls == 0
 
 
-def test_mirror_is_the_one_of_the_hosts_own_apt(host):
-    etc = host.folder / "etc"
-    (etc / "apt" / "sources.list.d").mkdir(parents=True)
-    (etc / "os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
-    sources = etc / "apt" / "sources.list"
-    sources.write_text(
-        "# deb http://a.invalid/debian bookworm main\n"
-        "deb [arch=amd64 signed-by=/k] http://a.invalid/debian bookworm main contrib\n"
-        "deb-src http://a.invalid/debian bookworm main\n"
-        "deb http://a.invalid/debian bookworm-backports main\n"
-        "deb http://tool.invalid/apt stable-tool main\n"
-        "deb http://a.invalid/security bookworm-security main\n"
-    )
-    expected = ("deb http://a.invalid/debian bullseye main\n"
-                "deb http://a.invalid/security bullseye-security main\n")
-    assert host.call(f"host_sources {etc}") == expected
-    sources.unlink()
-    (etc / "apt" / "sources.list.d" / "debian.sources").write_text(
-        "Types: deb deb-src\n# a comment\nURIs: http://a.invalid/debian\n"
-        "Suites: bookworm bookworm-updates\nComponents: main\n\n"
-        "Types: deb\nURIs: http://off.invalid/debian\nSuites: bookworm\nEnabled: no\n\n"
-        "Types: deb-src\nURIs: http://source.invalid/debian\nSuites: bookworm\n"
-    )
-    assert host.call(f"host_sources {etc}") == (
-        "deb http://a.invalid/debian bullseye main\n"
-        "deb http://a.invalid/debian bullseye-updates main\n"
-    )
-    (etc / "os-release").write_text("ID=ubuntu\nVERSION_CODENAME=noble\n")
-    assert host.call(f"host_sources {etc}") == ""
+# ---- tools/environment.py ----
 
 
-def test_the_hosts_folders_are_shown_and_its_system_is_not(host):
-    mounts = host.call(
-        f'root={host.folder}/root; mkdir -p "$root"; HOME=/usr/share; compose_mounts; '
-        'printf "%s\\n" "${mounts[@]}"'
-    ).split("\n")
-    shown = [mounts[i + 2] for i, word in enumerate(mounts) if word.startswith("--bind")]
-    assert "/tmp" in shown and "/home" in shown
-    assert not {"/usr", "/etc", "/var", "/bin", "/lib", "/run"} & set(shown)
-    assert "/usr/share" in shown  # this root lacks it, as it lacks a checkout in /usr/src/app
-    assert mounts[-3:] == ["--remount-ro", "/", ""]
-
-
-def run_tool(host, body, **variables):
+def run_tool(host, body, redirect="", **variables):
     tool = host.script.parent / "tool.py"
     tool.write_text(f"import environment\n{body}")
     return subprocess.run(
-        [sys.executable, str(tool), "one two", "3"], capture_output=True, text=True, cwd="/",
-        env={"PATH": str(host.bin), **variables},
+        ["bash", "-c", f'exec "$0" "$@" {redirect}', sys.executable, tool, "one two", "3"],
+        capture_output=True, text=True, cwd="/", env={"PATH": str(host.bin), **variables},
     )
 
 
 def test_a_tool_starts_again_inside(host):
-    host.script.write_text('#!/bin/bash\nprintf "[%s]" "$@"\n')
+    write_program(host.script, '#!/bin/bash\nprintf "[%s]" "$@"\n')
     done = run_tool(host, "environment.enter()\nprint('outside')")
     assert done.stdout == f"[python][{host.script.parent}/tool.py][one two][3]"
+
+
+def test_a_tool_opens_closed_standard_streams(host):
+    write_program(host.script, '#!/bin/bash\nreadlink /proc/$$/fd/{0,1,2} > "$0.streams"\n')
+    run_tool(host, "environment.enter()", redirect="<&- >&- 2>&-")
+    streams = host.script.with_name("caffe-env.streams").read_text()
+    assert streams.split() == ["/dev/null"] * 3
+
+
+def test_a_missing_module_names_the_way_out(host):
+    host.put_caffe_at_hand()
+    (host.script.parent / "caffe.py").touch()
+    done = run_tool(host, "environment.enter()\nimport no_such_module")
+    assert done.returncode == 1 and "No module named 'no_such_module'" in done.stderr
+    assert "tools/caffe-env --remove" in done.stderr
 
 
 def test_a_tool_never_starts_again_twice(host):

@@ -213,14 +213,17 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(raw, tmp_path, monkeypatch
     draw = demo_data.make_scene
     monkeypatch.setattr(demo_data, "make_scene",
                         lambda number, *rest: drawn.append(number) or draw(number, *rest))
-    monkeypatch.setattr(demo_data.multiprocessing, "Pool", lambda *_: InProcess())
+    monkeypatch.setattr(demo_data.multiprocessing, "get_context", lambda _: InProcess())
     make_data(out, SCENES, 3, "referring", workers=1)
     assert drawn == [1, 3, 4, 6, 7]
     assert files_of(out) == files_of(raw) and not growing.exists()
 
 
 class InProcess:
-    """A pool without processes."""
+    """A multiprocessing context and its pool, without processes."""
+
+    def Pool(self, workers, initializer):  # noqa: N802
+        return self
 
     def __enter__(self):
         return self

@@ -15,7 +15,7 @@ from objseg.gpu_check import machine
 from objseg.gpu_check.scenes import make_scenes
 
 # As CUDA_CHECK of Caffe's device_alternate.hpp prints them, with CUDA's numbers and texts.
-CHECK = "F0101 00:00:00.000000 1234 {file}] Check failed: error == cudaSuccess ({text}"
+CHECK = "F20260101 00:00:00.000000 1234 {file}] Check failed: error == cudaSuccess ({text}"
 
 
 def failed(text, file="common.cpp:152"):

@@ -21,6 +21,7 @@ import traceback
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from objseg import prefetch, training
 from objseg.batches import BatchMaker, BatchSettings
@@ -51,7 +52,7 @@ def start(scenes, out, *words, sabotage=lambda: None):
             os.dup2(stream.fileno(), 2)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
         tempfile.tempdir = str(out.parent)  # what os._exit leaves there goes with the run
-        ctypes.CDLL("libblas.so.3").openblas_set_num_threads(1)
+        threadpool_limits(1)
         sys.path.insert(0, str(REPOSITORY / "tools"))
         sys.argv = ["train.py", "--data", str(scenes), "--out", str(out),
                     *map(str, (*SETTINGS, *words))]
@@ -471,10 +472,8 @@ def test_the_caffe_command_resumes_at_the_right_place_in_the_data(scenes, refere
 @pytest.mark.parametrize("words, batch", [
     (["caffe", "train", "-solver", "S", "-snapshot", "x/lowres_iter_20.solverstate"], 60),
     (["/usr/bin/caffe", "train", "--snapshot=a_iter_7.solverstate.h5", "--solver=S"], 21),
-    (["/bundle/glibc/ld-linux-x86-64.so.2", "--library-path", "/bundle/glibc:/bundle/lib",
-      "/bundle/libexec/caffe", "train", "-solver", "S", "-snapshot", "a_iter_7.solverstate"], 21),
     (["caffe", "train", "-solver", "S", "-weights", "w_iter_5.caffemodel"], 0),
-    (["python", "tools/train.py", "-snapshot", "x_iter_5.solverstate"], 0),
+    (["tools/train.py", "-snapshot", "x_iter_5.solverstate"], 0),
 ])
 def test_the_batch_is_read_from_the_command_line(tmp_path, words, batch):
     solver = tmp_path / "solver.prototxt"

@@ -262,7 +262,7 @@ def score_by_hand(parameters, blue, box, words):
     fused = np.concatenate([features / np.linalg.norm(features), spatial, h / np.linalg.norm(h)])
     (W1, b1), (W2, b2) = parameters["mlp_l1"], parameters["mlp_l2"]
     hidden = np.maximum(W1[..., 0, 0] @ fused + b1, 0)
-    return float(W2[..., 0, 0] @ hidden + b2)
+    return (W2[..., 0, 0] @ hidden + b2).item()
 
 
 def test_the_score_is_that_of_the_equations(tiny):

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -23,8 +24,10 @@ def enter():
     The second start goes through ``tools/caffe-env``, which replaces this process: arguments,
     terminal, process id and exit status stay the caller's.
     """
+    open_standard_streams()
     pycaffe = importlib.util.find_spec("caffe")
     if pycaffe and pycaffe.origin and shutil.which("caffe"):  # a folder has no origin
+        sys.excepthook = explain_import_error
         return
     if os.environ.get("OBJSEG_INSIDE"):
         sys.exit(
@@ -35,6 +38,29 @@ def enter():
     script = os.path.abspath(sys.argv[0])
     sys.stdout.flush()
     os.execv(caffe_env, [caffe_env, "python", script, *sys.argv[1:]])
+
+
+def open_standard_streams():
+    """Open /dev/null for closed standard streams; the next file would get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))
+
+
+def explain_import_error(kind, error, trace):
+    """Report an uncaught error as Python does; say what to do where a module is missing."""
+    traceback.print_exception(kind, error, trace)
+    if issubclass(kind, ImportError):
+        print(
+            f"error: Python's packages in {sys.prefix} are incomplete. Where tools/caffe-env made "
+            "them, `tools/caffe-env --remove` deletes them, and the next start makes them again; "
+            "elsewhere install engine/requirements/environment.txt", file=sys.stderr,
+        )
 
 
 def run(main):

@@ -17,6 +17,7 @@ from pathlib import Path
 from models.segmentation import starting_net
 from models.sizes import PAPER
 from objseg.files import REPOSITORY, checksum
+from objseg.prototxt import prototxt
 
 SHA1 = "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24"
 """Of VGG_ILSVRC_16_layers.caffemodel, published with it."""
@@ -52,10 +53,10 @@ def main():
         )
     caffe.set_mode_cpu()
     caffe.set_random_seed(options.seed)
-    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as prototxt:
-        prototxt.write(str(starting_net(PAPER)))
-        prototxt.flush()
-        net = caffe.Net(prototxt.name, caffe.TEST)
+    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
+        file.write(prototxt(starting_net(PAPER)))
+        file.flush()
+        net = caffe.Net(file.name, caffe.TEST)
     try:
         trunk = fully_convolutional(read_caffemodel(source), net)
     except WeightsError as error:

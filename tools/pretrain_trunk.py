@@ -21,6 +21,7 @@ from models.segmentation import starting_net
 from models.sizes import SLIM
 from objseg.dataset import Dataset
 from objseg.files import REPOSITORY, sha256, write_text
+from objseg.prototxt import prototxt
 
 SOLVER = """\
 net: "{net}"
@@ -66,7 +67,7 @@ def main():
         data=str(data), batch=options.batch, seed=options.seed,
         workers=options.workers, label_rule="majority",
     )
-    write_text(work / "train.prototxt", str(pretraining_net(SLIM, net, rows)))
+    write_text(work / "train.prototxt", prototxt(pretraining_net(SLIM, net, rows)))
     write_text(work / "solver.prototxt", SOLVER.format(
         net=work / "train.prototxt", **vars(options)
     ))
@@ -81,7 +82,7 @@ def main():
     if stopped:
         return 128 + stopped
 
-    write_text(work / "start.prototxt", str(starting_net(SLIM)))
+    write_text(work / "start.prototxt", prototxt(starting_net(SLIM)))
     caffe.set_random_seed(options.seed)
     start = caffe.Net(str(work / "start.prototxt"), caffe.TEST)
     trunk = {

@@ -22,9 +22,10 @@ from functools import partial
 
 from switches import add_methods, chosen, positive
 
+from objseg.blas import caffes_blas
 from objseg.files import Progress, write_text
 from objseg.methods import METHODS, open_methods
-from objseg.timing import blas_threads, draw_cases, measure, table
+from objseg.timing import draw_cases, measure, table
 
 
 def parse():
@@ -64,7 +65,7 @@ def main():
         "split": options.split,
         "size": options.size,
         "device": device_name(options.gpu),
-        "threads": blas_threads(),
+        "threads": caffes_blas()["num_threads"],
         "samples": len(cases),
         "synthetic": dataset.synthetic,
         "methods": methods,

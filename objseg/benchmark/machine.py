@@ -1,9 +1,7 @@
 """What is measured on: the processor, the libraries, the load."""
 
-import ctypes
 import os
 import platform
-import re
 import resource
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import caffe
 import cv2
 import numpy as np
 
+from objseg.blas import describe_blas
 from objseg.devices import device_name
 
 
@@ -19,7 +18,7 @@ def describe_machine(check):
     return {"facts": {
         "processor": f"{device_name()}, {cores()} cores",
         "Caffe": caffe.__version__,
-        "BLAS": blas(),
+        "BLAS": describe_blas(),
         "Python": f"{platform.python_version()}, numpy {np.__version__}",
         "OpenCV": f"{cv2.__version__}, {cv2.getNumThreads()} threads",
         "load before": f"{os.getloadavg()[0]:.2f}",
@@ -29,20 +28,6 @@ def describe_machine(check):
 def cores():
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def blas():
-    """The BLAS that Caffe has loaded, with its kernels and threads (str)."""
-    maps = Path("/proc/self/maps").read_text()
-    found = re.search(r"(/\S*/libopenblas[^/\s]*\.so[.\d]*)$", maps, re.MULTILINE)
-    if not found:
-        return "not OpenBLAS"
-    library = ctypes.CDLL(found.group(1))
-    for function in (library.openblas_get_config, library.openblas_get_corename):
-        function.restype = ctypes.c_char_p
-    version = library.openblas_get_config().decode().split()[1]
-    return (f"OpenBLAS {version}, kernels for {library.openblas_get_corename().decode()}, "
-            f"{library.openblas_get_num_threads()} threads")
 
 
 class Others:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import caffe
 
@@ -18,7 +17,7 @@ class Check:
     """
 
     work: Path
-    gpu: Optional[int]
+    gpu: int | None
     size: str
     iterations: int
     torch_python: str

@@ -10,6 +10,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from objseg.files import REPOSITORY, write_text
+from objseg.prototxt import prototxt
 
 PROTOTXT = REPOSITORY / "prototxt"
 
@@ -118,7 +119,7 @@ def make_solver(folder, parameters, net_parameters):
     parameters.random_seed = 1
     parameters.snapshot_prefix = str(folder / "snapshot")
     parameters.net = str(folder / "train.prototxt")
-    write_text(parameters.net, str(net_parameters))
+    write_text(parameters.net, prototxt(net_parameters))
     path = folder / "solver.prototxt"
     write_text(path, str(parameters))
     return caffe.get_solver(str(path))

@@ -115,13 +115,13 @@ def draw_missing(folder, count, seed, mode, workers):
                if not (folder / "expressions" / f"{number}.txt").exists()]
     write = functools.partial(write_scene, folder=folder, seed=seed, mode=mode)
     with Progress(count, "draw", "scene", count - len(missing)) as progress, \
-            multiprocessing.Pool(workers, _begin_worker) as pool:
+            multiprocessing.get_context("spawn").Pool(workers, _begin_worker) as pool:
         for _ in pool.imap_unordered(write, missing, chunksize=4):
             progress.advance()
 
 
 def _begin_worker():
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
 
 

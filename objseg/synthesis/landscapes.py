@@ -5,7 +5,6 @@ The textures are procedural noise. A texture is painted for a strip of the frame
 """
 
 from dataclasses import dataclass
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -40,10 +39,10 @@ class Landscape:
 
     sky: str
     ground: str
-    hills: Optional[str]
+    hills: str | None
     horizon: float
-    shore: Optional[float]
-    road: Optional[tuple]
+    shore: float | None
+    road: tuple | None
     side: int
 
 

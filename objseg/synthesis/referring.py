@@ -34,10 +34,10 @@ class Phrase:
     """
 
     kind: str
-    colour: Optional[str] = None
-    size: Optional[str] = None
-    place: Optional[str] = None
-    relation: Optional[str] = None
+    colour: str | None = None
+    size: str | None = None
+    place: str | None = None
+    relation: str | None = None
     other: Optional["Phrase"] = None
     plural: bool = False
 

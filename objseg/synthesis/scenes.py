@@ -6,7 +6,6 @@ for each thing), where each is seen, and what hides what. Expressions about it a
 """
 
 from dataclasses import dataclass, field
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -39,9 +38,9 @@ class Instance:
     """
 
     kind: str
-    colour: Optional[str] = None
-    size: Optional[str] = None
-    place: Optional[str] = None
+    colour: str | None = None
+    size: str | None = None
+    place: str | None = None
     base: int = 0
     area: int = 0
     box: tuple = (0, 0, 0, 0)
@@ -70,7 +69,7 @@ class Scene:
     image: np.ndarray
     labels: np.ndarray
     instances: list = field(default_factory=list)
-    hidden: Optional[np.ndarray] = None
+    hidden: np.ndarray | None = None
 
     def mask(self, targets):
         """Visible pixels of the instances with the indices ``targets``: bool (H, W)."""

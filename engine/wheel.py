@@ -1,0 +1,158 @@
+"""Make the wheel objseg-caffe: BVLC Caffe 1.0 with pycaffe, for the Python that runs this.
+
+    python3 engine/wheel.py [--cuda] [--out FOLDER]
+
+Needs a Debian-like system with apt-get, and no root; compilers and headers are unpacked into a
+folder of its own (2 GB, with --cuda 8 GB), which is deleted at the end.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import compiling
+import source
+import toolchain
+
+VERSION = "1.0.0"
+SUPPORTED = ((3, 11), (3, 12), (3, 13))
+
+ARCHITECTURES = ["75", "80", "86", "89", "90+PTX", "100", "120"]
+"""Compute capabilities of the CUDA build: every generation that CUDA 13 knows, from Turing on."""
+
+METADATA = """\
+Metadata-Version: 2.1
+Name: objseg-caffe
+Version: {version}
+Summary: BVLC Caffe 1.0 with pycaffe for current systems, {device}
+License: BSD-2-Clause
+Requires-Python: =={python}.*
+Requires-Dist: numpy>=2
+Requires-Dist: protobuf>=4.21
+Requires-Dist: six
+Requires-Dist: scipy-openblas32>=0.3.31
+{cuda}Provides-Extra: io
+Requires-Dist: scikit-image; extra == "io"
+Requires-Dist: scipy; extra == "io"
+
+The module caffe and the command of the same name. Built from BVLC's source of 21 August 2018 with
+patches for current compilers, Python, numpy, protobuf, CUDA and cuDNN; without LMDB, LevelDB, HDF5
+and OpenCV.
+"""
+
+MESSAGES = '''\
+"""The messages of caffe.proto, made from its descriptor."""
+
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.internal import builder
+
+FILES = descriptor_pb2.FileDescriptorSet.FromString({descriptor!r})
+DESCRIPTOR = descriptor_pool.Default().AddSerializedFile(FILES.file[0].SerializeToString())
+builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
+builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, __name__, globals())
+'''
+
+BUNDLED = ("libgflags*", "libgoogle-glog*", "liblzma*", "libprotobuf*", "libunwind*", "zlib1g*")
+"""Debian packages whose libraries auditwheel puts into the wheel; so do their licences."""
+
+APART = ("libscipy_openblas.so", "libcu*.so.*")
+"""Libraries that stay outside the wheel, in the packages that it requires."""
+
+
+def parse_arguments(words=None):
+    """The command line (argparse.Namespace)."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cuda", action="store_true", help="build for NVIDIA's GPUs, too")
+    parser.add_argument("--architectures", nargs="+", metavar="N", default=ARCHITECTURES,
+                        help="compute capabilities to hold code for, with +PTX also PTX, which "
+                        "the driver compiles for newer cards (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path(), help="where the wheel goes (here)")
+    parser.add_argument("--source", type=Path, help="archive of Caffe's source, if at hand")
+    parser.add_argument("--work", type=Path, help="existing folder to work in, not deleted")
+    parser.add_argument("--tests", action="store_true",
+                        help="also write caffe_tests.so, for engine/check/cpp_tests.py")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)),
+                        help="compilers at a time (%(default)s)")
+    return parser.parse_args(words)
+
+
+def pack(tools, patched, module, descriptor, folder):
+    """Put the package together in ``folder`` and pack it as a wheel of this machine (Path)."""
+    package, version = folder / "caffe", VERSION + ("+cu13" if tools.cuda else "")
+    information = folder / f"objseg_caffe-{version}.dist-info"
+    licences, python = information / "licenses", "cp{}{}".format(*sys.version_info)
+    (package / "proto").mkdir(parents=True)
+    licences.mkdir(parents=True)
+    for file in [*(patched / "python/caffe").glob("*.py"), module]:
+        shutil.copy(file, package)
+    shutil.copy(source.ENGINE / "caffe_command.py", package / "command.py")
+    (package / "proto/__init__.py").touch()
+    (package / "proto/caffe_pb2.py").write_text(MESSAGES.format(descriptor=descriptor))
+    cuda = toolchain.lines(source.ENGINE / "requirements/cuda.txt") if tools.cuda else []
+    (information / "METADATA").write_text(METADATA.format(
+        version=version, device="CUDA 13" if tools.cuda else "CPU",
+        python="{}.{}".format(*sys.version_info),
+        cuda="".join(f"Requires-Dist: {library}\n" for library in cuda),
+    ))
+    (information / "WHEEL").write_text(
+        "Wheel-Version: 1.0\nGenerator: objseg\nRoot-Is-Purelib: false\n"
+        f"Tag: {python}-{python}-linux_{platform.machine()}\n"
+    )
+    (information / "entry_points.txt").write_text(
+        "[console_scripts]\ncaffe = caffe.command:main\n"
+    )
+    for name in ("LICENSE", "CONTRIBUTORS.md"):
+        shutil.copy(patched / name, licences / f"caffe-{name}")
+    for pattern in BUNDLED:
+        for text in (tools.root / "usr/share/doc").glob(f"{pattern}/copyright"):
+            shutil.copy(text, licences / text.parent.name)
+    tools.run([sys.executable, "-m", "wheel", "pack", folder, f"--dest-dir={folder.parent}"])
+    return next(folder.parent.glob("*.whl"))
+
+
+def main():
+    """Make the wheel and print its path."""
+    arguments = parse_arguments()
+    if sys.version_info[:2] not in SUPPORTED:
+        sys.exit("error: this is Python {}.{}; Caffe is built for Python 3.11, 3.12 and 3.13; "
+                 "start engine/wheel.py with one of them".format(*sys.version_info))
+    work = (arguments.work or Path(tempfile.mkdtemp(prefix="objseg-caffe-"))).resolve()
+    try:
+        patched = work / "caffe"
+        tools = toolchain.Toolchain(work, arguments.cuda)
+        source.fetch(patched, tools.mirrors(), arguments.source)
+        source.apply_patches(patched, tools)
+        compiler = compiling.Compiler(tools, patched, work / "build", arguments.architectures,
+                                      arguments.processes)
+        module, descriptor = compiling.build(compiler)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        if arguments.tests:
+            shutil.copy(compiling.build_tests(compiler), arguments.out)
+        wheel = pack(tools, patched, module, descriptor, work / "package")
+        libraries = os.pathsep.join(str(folder) for folder in tools.libraries)
+        tools.environment["LD_LIBRARY_PATH"] += os.pathsep + libraries
+        tools.run([sys.executable, "-m", "auditwheel", "repair", "--only-plat",
+                   f"--wheel-dir={work}/repaired",
+                   *(f"--exclude={name}" for name in APART), wheel])
+        wheel = next((work / "repaired").glob("*.whl"))
+        shutil.move(wheel, arguments.out / (wheel.name + ".part"))
+        (arguments.out / (wheel.name + ".part")).rename(arguments.out / wheel.name)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"error: {Path(error.cmd[0]).name} failed (see above)")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    finally:
+        if not arguments.work:
+            shutil.rmtree(work)
+    print(arguments.out / wheel.name)
+
+
+if __name__ == "__main__":
+    main()
