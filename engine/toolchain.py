@@ -87,6 +87,8 @@ def install(lists, folder):
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
          "--only-binary=:all:", f"--target={folder}",
          *(f"--requirement={ENGINE}/requirements/{name}.txt" for name in lists)], check=True,
+        # what a user may have set for pip's other work
+        env={**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"},
     )
 
 

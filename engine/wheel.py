@@ -7,6 +7,7 @@ folder of its own (2 GB, with --cuda 8 GB), which is deleted at the end.
 """
 
 import argparse
+import importlib.util
 import os
 import platform
 import shutil
@@ -57,8 +58,9 @@ builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, __name__, globals())
 '''
 
-BUNDLED = ("libgflags*", "libgoogle-glog*", "liblzma*", "libprotobuf*", "libunwind*", "zlib1g*")
-"""Debian packages whose libraries auditwheel puts into the wheel; so do their licences."""
+BUNDLED = ("libgflags", "libgoogle-glog", "liblzma", "libprotobuf", "libunwind", "zlib")
+"""Debian packages, without the numbers behind their names, whose libraries auditwheel puts into the
+wheel; their licences go there, too."""
 
 APART = ("libscipy_openblas.so", "libcu*.so.*")
 """Libraries that stay outside the wheel, in the packages that it requires."""
@@ -81,6 +83,19 @@ def parse_arguments(words=None):
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)),
                         help="compilers at a time (%(default)s)")
     return parser.parse_args(words)
+
+
+def check_host():
+    """End with a message where this Python or this system cannot build the wheel."""
+    if sys.version_info[:2] not in SUPPORTED:
+        sys.exit("error: this is Python {}.{}; Caffe is built for Python 3.11, 3.12 and 3.13; "
+                 "start engine/wheel.py with one of them".format(*sys.version_info))
+    if not importlib.util.find_spec("pip"):
+        sys.exit(f"error: {sys.executable} has no pip; start engine/wheel.py with the Python of a "
+                 "virtual environment: python3 -m venv venv && venv/bin/python engine/wheel.py")
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        sys.exit("error: there is no apt-get here; make the wheel on Debian 12 or 13, or in the "
+                 "image of the Dockerfile")
 
 
 def pack(tools, patched, module, descriptor, folder):
@@ -111,7 +126,7 @@ def pack(tools, patched, module, descriptor, folder):
     for name in ("LICENSE", "CONTRIBUTORS.md"):
         shutil.copy(patched / name, licences / f"caffe-{name}")
     for pattern in BUNDLED:
-        for text in (tools.root / "usr/share/doc").glob(f"{pattern}/copyright"):
+        for text in (tools.root / "usr/share/doc").glob(f"{pattern}[0-9]*/copyright"):
             shutil.copy(text, licences / text.parent.name)
     tools.run([sys.executable, "-m", "wheel", "pack", folder, f"--dest-dir={folder.parent}"])
     return next(folder.parent.glob("*.whl"))
@@ -120,9 +135,7 @@ def pack(tools, patched, module, descriptor, folder):
 def main():
     """Make the wheel and print its path."""
     arguments = parse_arguments()
-    if sys.version_info[:2] not in SUPPORTED:
-        sys.exit("error: this is Python {}.{}; Caffe is built for Python 3.11, 3.12 and 3.13; "
-                 "start engine/wheel.py with one of them".format(*sys.version_info))
+    check_host()
     work = (arguments.work or Path(tempfile.mkdtemp(prefix="objseg-caffe-"))).resolve()
     try:
         patched = work / "caffe"
