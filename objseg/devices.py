@@ -139,8 +139,8 @@ def _other_architecture():
     except cuda_driver.DriverError as error:
         capabilities = str(error)
     return (
-        f"it was built for other GPU architectures ({capabilities}); build it with that "
-        "architecture among CUDA_ARCHS (CUDA 13 knows sm_75 and newer), use another GPU, or --cpu"
+        f"it was built for other GPU architectures ({capabilities}); build it again with "
+        "engine/wheel.py --architectures (CUDA 13 knows sm_75 and newer), use another GPU, or --cpu"
     )
 
 

@@ -81,6 +81,7 @@ class Host:
     def start(self, *words, user=None, **variables):
         """Start caffe-env with ``words``, as ``user`` (an id) where the tests run as root."""
         def become():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a caller in the background ignores
             if user and os.geteuid() == 0:
                 os.setgroups([])
                 os.setgid(user)
@@ -423,9 +424,10 @@ def test_a_tool_starts_again_inside(host):
     assert done.stdout == f"[python][{host.script.parent}/tool.py][one two][3]"
 
 
-def test_a_tool_opens_closed_standard_streams(host):
+@pytest.mark.parametrize("redirect", ["<&- >&- 2>&-", "</dev/null 1</etc/passwd 2</etc/passwd"])
+def test_a_tool_opens_unusable_standard_streams(host, redirect):
     write_program(host.script, '#!/bin/bash\nreadlink /proc/$$/fd/{0,1,2} > "$0.streams"\n')
-    run_tool(host, "environment.enter()", redirect="<&- >&- 2>&-")
+    run_tool(host, "environment.enter()", redirect=redirect)
     streams = host.script.with_name("caffe-env.streams").read_text()
     assert streams.split() == ["/dev/null"] * 3
 

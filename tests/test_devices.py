@@ -68,7 +68,7 @@ def test_a_caffe_without_cuda_says_so_for_real():
     ("38 vs. 0)  no CUDA-capable device is detected", "nvidia-smi"),
     ("101 vs. 0)  invalid device ordinal", "no GPU of that number"),
     ("10 vs. 0)  invalid device ordinal", "numbers start at 0"),
-    ("209 vs. 0)  no kernel image is available for execution on the device", "CUDA_ARCHS"),
+    ("209 vs. 0)  no kernel image is available for execution on the device", "--architectures"),
     ("48 vs. 0)  no kernel image is available for execution on the device", "architectures"),
     ("2 vs. 0)  out of memory", "memory is full"),
     ("999 vs. 0)  unknown error", "unknown error"),

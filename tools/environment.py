@@ -41,10 +41,15 @@ def enter():
 
 
 def open_standard_streams():
-    """Open /dev/null for closed standard streams; the next file would get their numbers."""
+    """Open /dev/null for closed standard streams; the next file would get their numbers.
+
+    A wrapper in bash may have got one already: its script is then open for reading alone.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
+            if mode == "w":
+                os.write(number, b"")
         except OSError:
             os.dup2(os.open(os.devnull, os.O_RDWR), number)
             os.set_inheritable(number, True)
