@@ -7,6 +7,9 @@ source files are 6 translation units, which takes a third of the time.
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from toolchain import Toolchain
 
 UNITS = 6
 """Translation units of the C++ files, and of the CUDA files. Neighbours in the alphabet go into
@@ -20,7 +23,7 @@ DEFINITIONS = (
     *(f"-Dcblas_{kind}{name}=scipy_cblas_{kind}{name}" for name in BLAS for kind in "sd"),
 )
 
-PLACES = ("scipy_openblas32/lib", "nvidia/cu13/lib", "nvidia/cudnn/lib")
+LIBRARY_FOLDERS = ("scipy_openblas32/lib", "nvidia/cu13/lib", "nvidia/cudnn/lib")
 """Folders beside the package caffe where pip puts the libraries that it loads."""
 
 
@@ -31,7 +34,8 @@ class Compiler:
     ``processes`` compilers at a time.
     """
 
-    def __init__(self, tools, source, folder, capabilities, processes):
+    def __init__(self, tools: Toolchain, source: Path, folder: Path, capabilities: list[str],
+                 processes: int):
         self.tools, self.source, self.folder = tools, source, folder
         self.capabilities, self.processes = capabilities, processes
         folder.mkdir()
@@ -40,22 +44,23 @@ class Compiler:
                       "-DUSE_CUDNN" if tools.cuda else "-DCPU_ONLY",
                       *(f"-I{include}" for include in includes)]
 
-    def generate_messages(self):
-        """Make caffe.pb.h and caffe.pb.cc; returns the descriptor of caffe.proto (bytes)."""
+    def generate_messages(self) -> bytes:
+        """Make caffe.pb.h and caffe.pb.cc; return the descriptor of caffe.proto."""
         proto, out = self.source / "src/caffe/proto", self.folder / "caffe/proto"
         out.mkdir(parents=True)
         self.tools.run(["protoc", f"--proto_path={proto}", f"--cpp_out={out}",
                         f"--descriptor_set_out={out}/caffe.bin", proto / "caffe.proto"])
         return (out / "caffe.bin").read_bytes()
 
-    def compile(self, files, *options):
-        """Compile ``files`` (.cpp, .cc, .cu) with more ``options``; returns objects (list of Path).
+    def compile(self, files: list[Path], *options: str) -> list[Path]:
+        """Compile ``files`` (.cpp, .cc, .cu) with more ``options``; return their object files.
 
-        Raises CalledProcessError when one fails; those that run are awaited.
+        Raises CalledProcessError when one fails; those that run end first, no other begins.
         """
         objects = [self.folder / f"{file.name}.o" for file in files]
         print(f"compiling {len(files)} files", flush=True)
-        with ThreadPoolExecutor(self.processes) as pool:
+        pool = ThreadPoolExecutor(self.processes)
+        try:
             jobs = [
                 pool.submit(self.tools.run, [*self._command(file), *options, "-c", file, "-o", out])
                 for file, out in zip(files, objects)
@@ -63,6 +68,8 @@ class Compiler:
             for number, job in enumerate(jobs, 1):
                 job.result()
                 print(f"compiled {number} of {len(jobs)} files", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
         return objects
 
     def _command(self, file):
@@ -74,8 +81,8 @@ class Compiler:
         return [*self.tools.nvcc, *self.flags, *architectures(self.capabilities), *linkage,
                 "-Xcompiler=-fPIC", "-w", "--compress-mode=size"]
 
-    def link(self, name, objects, libraries, *options):
-        """Link ``objects`` and ``libraries`` (names) to a shared library (Path)."""
+    def link(self, name: str, objects: list[Path], libraries: list[str], *options: str) -> Path:
+        """Link ``objects`` and ``libraries``, named as for -l, to a shared library."""
         tools, out = self.tools, self.folder / name
         tools.run([*tools.cxx, "-shared", "-s", "-o", out, *objects, "-Wl,--as-needed", *options,
                    *(f"-L{folder}" for folder in tools.libraries),
@@ -84,8 +91,8 @@ class Compiler:
         return out
 
 
-def architectures(capabilities):
-    """nvcc's options (list of str) to compile for compute ``capabilities`` (list of str).
+def architectures(capabilities: list[str]) -> list[str]:
+    """Return nvcc's options to compile for compute ``capabilities``.
 
     "90" is code for that one, "90+PTX" also PTX, which drivers compile for all newer cards.
     """
@@ -98,8 +105,8 @@ def architectures(capabilities):
     return options
 
 
-def write_units(files, folder, name):
-    """Write ``UNITS`` files that include ``files``; returns them (list of Path)."""
+def write_units(files: list[Path], folder: Path, name: str) -> list[Path]:
+    """Write and return ``UNITS`` files that include ``files``."""
     units = []
     for number in range(UNITS):
         unit = folder / f"{name}{number}{files[0].suffix}"
@@ -108,14 +115,14 @@ def write_units(files, folder, name):
     return units
 
 
-def sources(folder, ending, tests=False):
-    """Caffe's own source files (sorted list of Path), or those of its tests; without HDF5's."""
+def sources(folder: Path, ending: str, tests: bool = False) -> list[Path]:
+    """Return Caffe's own source files, sorted, or those of its tests; without HDF5's."""
     return sorted(file for file in (folder / "src/caffe").rglob(f"*{ending}")
                   if ("test" in file.parts) == tests and "hdf5" not in file.name)
 
 
-def build(compiler):
-    """Build the extension module; returns (its file, the descriptor of caffe.proto).
+def build(compiler: Compiler) -> tuple[Path, bytes]:
+    """Build the extension module; return its file and the descriptor of caffe.proto.
 
     The module also holds the main() of the caffe command, for engine/caffe_command.py.
     """
@@ -134,13 +141,13 @@ def build(compiler):
     # RPATH, not RUNPATH: what LD_LIBRARY_PATH names for other programs cannot disturb
     module = compiler.link(
         f"_caffe{sysconfig.get_config_var('EXT_SUFFIX')}", objects, libraries,
-        "-Wl,--disable-new-dtags", *(f"-Wl,-rpath,$ORIGIN/../{place}" for place in PLACES),
+        "-Wl,--disable-new-dtags", *(f"-Wl,-rpath,$ORIGIN/../{name}" for name in LIBRARY_FOLDERS),
     )
     return module, descriptor
 
 
-def build_tests(compiler):
-    """Build Caffe's own C++ tests as a library for engine/check/cpp_tests.py (Path).
+def build_tests(compiler: Compiler) -> Path:
+    """Build Caffe's own C++ tests as a library for engine/check/cpp_tests.py.
 
     It takes Caffe from the extension module: what is tested is what is used.
     """

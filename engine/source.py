@@ -1,9 +1,11 @@
 """Fetch Caffe's source, verify it and apply the patches."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import urllib.request
+from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 
@@ -14,18 +16,20 @@ COMMIT = "99bd99795dcdf0b1d3086a8d67ab1782a8a08383"
 
 DEBIAN = "pool/{}/c/caffe/caffe_1.0.0+git20180821.99bd997.orig.tar.gz"
 
-USED = ("LICENSE", "CONTRIBUTORS.md", "include", "src", "python/caffe", "tools/caffe.cpp")
+DIGESTED = ("LICENSE", "CONTRIBUTORS.md", "include", "src", "python/caffe", "tools/caffe.cpp")
 """Files and folders of the source that the build uses; the digest covers these alone."""
 
 DIGEST = "0fe3db93659b05577c627152fea31d9ac8ab80d0965eb48b2f920d67947e73d1"
-"""What :func:`digest` returns for the true source. It holds for every place's archive."""
+"""What :func:`digest` returns for the true source, whichever address its archive is from."""
+
+APT_HELPER = Path("/usr/lib/apt/apt-helper")
 
 
 class SourceError(ValueError):
     """The source cannot be had, or is not the one that is pinned."""
 
 
-def places(mirrors=()):
+def addresses(mirrors: Iterable[str] = ()) -> Iterator[str]:
     """Yield the addresses of Caffe's source in the order in which they are tried.
 
     ``mirrors`` are the addresses of Debian's or Ubuntu's archive that apt-get uses.
@@ -36,13 +40,20 @@ def places(mirrors=()):
     yield f"https://github.com/BVLC/caffe/archive/{COMMIT}.tar.gz"
 
 
-def download(url, path):
-    """Write what is at ``url`` to ``path``. Raises OSError when it cannot be had."""
+def download(url: str, path: Path, apt_config: Path | None) -> None:
+    """Write what is at ``url`` to ``path``, through apt's proxy where there is an ``apt_config``.
+
+    Raises OSError, HTTPException or CalledProcessError when it cannot be had.
+    """
+    if apt_config and APT_HELPER.exists():
+        subprocess.run([APT_HELPER, "download-file", url, path], check=True,
+                       env={**os.environ, "APT_CONFIG": str(apt_config)})
+        return
     with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as file:
         shutil.copyfileobj(answer, file)
 
 
-def unpack(archive, folder):
+def unpack(archive: Path, folder: Path) -> None:
     """Unpack a .tar.gz of the source into ``folder``. Raises CalledProcessError."""
     subprocess.run(["tar", "--extract", "--gzip", f"--file={archive}", f"--directory={folder}"],
                    check=True)
@@ -52,10 +63,10 @@ def unpack(archive, folder):
             path.rename(folder / path.name)
 
 
-def digest(folder):
-    """SHA-256 (hex) over the names and contents of the ``USED`` files in ``folder``."""
+def digest(folder: Path) -> str:
+    """Return the SHA-256 (hex) over names and contents of the ``DIGESTED`` files in ``folder``."""
     files = []
-    for name in USED:
+    for name in DIGESTED:
         path = folder / name
         files += [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     total = hashlib.sha256()
@@ -65,36 +76,36 @@ def digest(folder):
     return total.hexdigest()
 
 
-def fetch(folder, mirrors=(), archive=None):
+def fetch(folder: Path, mirrors: Iterable[str] = (), archive: Path | None = None,
+          apt_config: Path | None = None) -> None:
     """Put Caffe's verified source into the new ``folder``.
 
-    ``archive`` is a .tar.gz at hand; by default each of :func:`places` is tried. Raises
+    ``archive`` is a .tar.gz at hand; by default each of :func:`addresses` is tried. Raises
     SourceError when none has the source with the pinned digest.
     """
     problems = []
-    for place in [archive] if archive else places(mirrors):
-        shutil.rmtree(folder, ignore_errors=True)
+    for place in [archive] if archive else addresses(mirrors):
         folder.mkdir(parents=True)
         try:
             path = archive or folder.with_suffix(".tar.gz")
             if not archive:
-                download(place, path)
+                download(place, path, apt_config)
             unpack(path, folder)
+            found = digest(folder)
+            if found == DIGEST:
+                return
+            problems.append(f"{place}: its files have the digest {found}, expected {DIGEST}")
         except (OSError, HTTPException, subprocess.CalledProcessError) as error:
             problems.append(f"{place}: {error}")
-            continue
-        found = digest(folder)
-        if found == DIGEST:
-            return
-        problems.append(f"{place}: its files have the digest {found}, expected {DIGEST}")
-    shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder)
     raise SourceError(
         "Caffe's source cannot be had:\n  " + "\n  ".join(problems)
-        + "\n  Fetch one of these by hand and name it: engine/wheel.py --source FILE"
+        + "\n  Fetch one of these by hand and name it in OBJSEG_SOURCE (tools/caffe-env) or with "
+        "--source (engine/make_wheel.py)"
     )
 
 
-def apply_patches(folder, tools):
+def apply_patches(folder: Path, tools) -> None:
     """Apply ``engine/patches`` in order with no fuzz. Raises CalledProcessError."""
     for patch in sorted((ENGINE / "patches").glob("*.patch")):
         tools.run(["patch", "--strip=1", "--fuzz=0", "--quiet", f"--input={patch}"], cwd=folder)

@@ -20,19 +20,23 @@ class Toolchain:
     """What the build needs, unpacked in ``folder``; ``cuda`` with CUDA's compiler and libraries.
 
     ``cxx`` is the command of the C++ compiler (list of str), ``includes`` and ``libraries`` are
-    folders for it, ``environment`` is what it and the other programs run in.
+    folders for it, ``environment`` is what it and the other programs run in. Raises
+    CalledProcessError where a package cannot be had.
     """
 
-    def __init__(self, folder, cuda=False):
-        self.root, self.state, packages = folder / "debian", folder / "apt", folder / "python"
+    def __init__(self, folder: Path, cuda: bool = False):
+        self.root, packages = folder / "debian", folder / "python"
+        self.apt_config = folder / "apt/apt.conf"
         python_headers = Path(sysconfig.get_path("include"))
-        wanted = lines(ENGINE / "packages.txt")
+        wanted = read_list(ENGINE / "packages.txt")
         # Debian's own headers include others that only the sysroot has
         if python_headers.is_relative_to("/usr/include") or \
                 not (python_headers / "Python.h").exists():
             wanted.append(f"lib{PYTHON}-dev")
             python_headers = self.root / "usr/include" / PYTHON
-        subprocess.run([ENGINE / "unpack-packages", self.state, self.root, *wanted], check=True)
+        subprocess.run(
+            [ENGINE / "unpack-packages", self.apt_config.parent, self.root, *wanted], check=True
+        )
         install(["build"], packages)
         system = self.root / "usr/lib" / TRIPLE
         boost, openblas = packages / "cmeel.prefix", packages / "scipy_openblas32"
@@ -60,31 +64,34 @@ class Toolchain:
             "TMPDIR": str(folder),
         }
 
-    def mirrors(self):
-        """Addresses of the archives that apt-get takes packages from (list of str)."""
-        found = subprocess.run(
-            ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
-            env={**os.environ, "APT_CONFIG": str(self.state / "apt.conf")},
-            text=True, stdout=subprocess.PIPE, check=True,
-        ).stdout.split()
+    def mirrors(self) -> list[str]:
+        """Return the addresses of Debian's or Ubuntu's archive that apt-get uses."""
+        found = []
+        for origin in ("Debian", "Ubuntu"):
+            found += subprocess.run(
+                ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
+                 f"Origin: {origin}"], env={**os.environ, "APT_CONFIG": str(self.apt_config)},
+                text=True, stdout=subprocess.PIPE, check=True,
+            ).stdout.split()
         return [mirror for mirror in dict.fromkeys(found) if mirror.startswith("http")]
 
-    def run(self, command, **settings):
+    def run(self, command: list, **settings) -> None:
         """Run ``command`` in the toolchain's environment. Raises CalledProcessError."""
-        command = [str(word) for word in command]
-        return subprocess.run(command, env=self.environment, check=True, **settings)
+        subprocess.run([str(word) for word in command], env=self.environment, check=True,
+                       **settings)
 
 
-def lines(path):
-    """Lines (list of str) of a list of packages, without comments."""
+def read_list(path: Path) -> list[str]:
+    """Return the lines of a list of packages, without comments."""
     texts = (line.split("#")[0].strip() for line in path.read_text().splitlines())
     return [text for text in texts if text]
 
 
-def install(lists, folder):
-    """Unpack the packages that ``lists``, names of requirements/*.txt, name into ``folder``."""
+def install(lists: list[str], folder: Path) -> None:
+    """Unpack into ``folder`` the packages of requirements/NAME.txt for each NAME in ``lists``."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
+        # -P: a folder of the same name where this is started is not taken for pip
+        [sys.executable, "-P", "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
          "--only-binary=:all:", f"--target={folder}",
          *(f"--requirement={ENGINE}/requirements/{name}.txt" for name in lists)], check=True,
         # what a user may have set for pip's other work
@@ -92,7 +99,7 @@ def install(lists, folder):
     )
 
 
-def link_missing(system, folder):
+def link_missing(system: Path, folder: Path) -> Path:
     """Link into ``folder`` the libraries of ``system`` that the host lacks, and return it.
 
     The unpacked programs find them there. The host's C library must stay the one that belongs to

@@ -1,11 +1,15 @@
 """What the caffe command was started with, for the Python layers that it runs."""
 
 import re
-import sys
 from pathlib import Path
 
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
+
+
+def command_line():
+    """Return the words of this process's command line; in a C++ program sys.argv is empty."""
+    return Path("/proc/self/cmdline").read_text(errors="surrogateescape").split("\0")[:-1]
 
 
 def resumed_batch(words=None):
@@ -15,7 +19,9 @@ def resumed_batch(words=None):
     this process's; without a snapshot, and in any other command, the answer is 0. Raises ValueError
     when the snapshot's name does not tell its iteration.
     """
-    words = sys.argv if words is None else words
+    words = command_line() if words is None else words
+    if Path(words[0]).name.startswith("python") and words[1:]:  # which runs our wheel's command
+        words = words[1:]
     if Path(words[0]).name != "caffe":
         return 0
     snapshot, solver = _flag(words, "snapshot"), _flag(words, "solver")

@@ -74,7 +74,7 @@ def _problem(gpu):
 def last_words(stderr):
     """The line in which a process that ended said why (str)."""
     # glog's fatal line: "F20261124 07:37:59.908910 31974 common.cpp:66] message"
-    fatal = re.search(r"^F\d{8} .*?\] (.*)", stderr, re.MULTILINE)
+    fatal = re.search(r"^F\d{4,8} .*?\] (.*)", stderr, re.MULTILINE)
     lines = stderr.strip().splitlines()
     return fatal.group(1) if fatal else lines[-1] if lines else "it ended without a word"
 
@@ -140,7 +140,8 @@ def _other_architecture():
         capabilities = str(error)
     return (
         f"it was built for other GPU architectures ({capabilities}); build it again with "
-        "engine/wheel.py --architectures (CUDA 13 knows sm_75 and newer), use another GPU, or --cpu"
+        "engine/make_wheel.py --architectures (CUDA 13 knows sm_75 and newer), use another GPU, or "
+        "--cpu"
     )
 
 

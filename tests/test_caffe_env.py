@@ -14,7 +14,7 @@ import pytest
 from objseg.files import REPOSITORY
 
 TOOLS = """awk bash cat cut df dirname du echo env flock grep ln ls mkdir readlink rm sed sh
-    sha256sum sleep sync tail touch true""".split()
+    sha256sum sleep sync tail touch true uname""".split()
 NOBODY = 65534
 
 SETUP = """#!/bin/bash
@@ -23,7 +23,7 @@ echo run >> {folder}/calls
 cat # what the command is to read must not be taken by the set-up
 [ -z "$(ls -A "$1")" ] # the folder is new
 . {folder}/setup-does
-mkdir -p "$1/bin" "$(dirname "$1/{pycaffe}")"
+mkdir -p "$1/bin" "$1/share/openmpi" "$(dirname "$1/{pycaffe}")"
 ln -s {folder}/python "$1/bin/python"
 touch "$1/{pycaffe}" "$1/made"
 """
@@ -31,6 +31,7 @@ PYCAFFE = "lib/python3.12/site-packages/caffe/__init__.py"
 
 
 def write_program(path, text):
+    path.unlink(missing_ok=True)  # never write through a link to the real command
     path.write_text(text)
     path.chmod(0o755)
 
@@ -175,7 +176,7 @@ def test_environment_of_the_command(host):
 ])
 def test_what_is_set_for_other_programs_does_not_reach_the_command(host, name, value):
     inside = host.variables_of_a_command(**{name: value})
-    assert inside["OBJSEG_INSIDE"] == "1" and name not in inside
+    assert inside["OBJSEG_INSIDE"] == "1" and inside.get(name) != value
 
 
 @pytest.mark.parametrize("name, value", [
@@ -243,6 +244,18 @@ def test_a_stopped_set_up_ends_and_leaves_nothing(host, number, status):
     assert not host.path().exists()
     assert host.run("true").returncode == 0  # does not wait for the old set-up's sleep
     assert (host.path() / "made").exists()
+
+
+def test_a_set_up_whose_end_fails_leaves_nothing(host):
+    host.stub("sync", "exit 1")
+    assert host.run("true").returncode == 1
+    assert host.calls == 1 and not host.path().exists()
+
+
+def test_a_home_shared_with_another_kind_of_machine_has_an_environment_for_each(host):
+    before = host.path()
+    host.stub("uname", "echo another")
+    assert host.path() != before
 
 
 def test_a_killed_set_up_is_not_taken_for_finished(host):

@@ -1,6 +1,6 @@
-"""What can be said of engine/ and the Dockerfile without a network, a compiler and Caffe's source.
+"""Tests of engine/ and the Dockerfile that need no network, compiler or source of Caffe.
 
-engine/check holds what needs them.
+engine/check holds the others.
 """
 
 import hashlib
@@ -152,6 +152,14 @@ echo "started with $*"; exit 9""")
         assert f"OBJSEG_PYTHON, {python}, is not Python 3.11, 3.12 or 3.13" in done.stderr
 
 
+def test_the_set_up_leaves_a_folder_alone_that_holds_something(tmp_path):
+    (tmp_path / "made/build").mkdir(parents=True)
+    (tmp_path / "made/build/mine").touch()
+    done = run_setup(tmp_path, OBJSEG_PYTHON=sys.executable)
+    assert done.returncode == 1 and "made is not empty" in done.stderr
+    assert (tmp_path / "made/build/mine").exists()
+
+
 @pytest.mark.parametrize("named", ["/no/such/python", "/bin/false", "no-such-python"])
 def test_the_set_up_refuses_what_is_no_python(tmp_path, named):
     done = run_setup(tmp_path, OBJSEG_PYTHON=named)
@@ -231,7 +239,7 @@ def test_another_source_is_refused_and_deleted(source, tree, tmp_path):
     folder, archive = tmp_path / "caffe", pack(tree, "caffe-1.0")
     with pytest.raises(source.SourceError) as error:
         source.fetch(folder, archive=archive)
-    for part in (archive, source.digest(tree), source.DIGEST, "--source FILE"):
+    for part in (archive, source.digest(tree), source.DIGEST, "--source"):
         assert str(part) in str(error.value)
     assert not folder.exists()
 
@@ -249,9 +257,9 @@ def test_the_next_place_is_tried(source, tree, tmp_path, monkeypatch):
     monkeypatch.setattr(source, "DIGEST", source.digest(tree))
     (tree / "LICENSE").unlink()
     archives = {"wrong": pack(tree, ""), **archives}
-    monkeypatch.setattr(source, "places", lambda mirrors: ["missing", *archives])
+    monkeypatch.setattr(source, "addresses", lambda mirrors: ["missing", *archives])
 
-    def download(place, path):
+    def download(place, path, apt_config):
         if place not in archives:
             raise OSError("not found")
         path.write_bytes(archives[place].read_bytes())
@@ -262,10 +270,10 @@ def test_the_next_place_is_tried(source, tree, tmp_path, monkeypatch):
     assert source.digest(folder) == source.DIGEST
     del archives["right"]
     with pytest.raises(source.SourceError, match="missing: not found\n  wrong: .*expected"):
-        source.fetch(folder)
+        source.fetch(tmp_path / "again")
 
 
-# ---- engine/compiling.py and engine/wheel.py ----
+# ---- engine/compiling.py and engine/make_wheel.py ----
 
 
 @pytest.fixture
@@ -303,8 +311,8 @@ def test_an_architecture_is_code_and_with_ptx_both(compiling):
 
 def test_the_default_build_has_ptx_for_the_generations_that_it_has_no_code_for(monkeypatch):
     monkeypatch.syspath_prepend(str(ENGINE))
-    import wheel
-    capabilities = wheel.parse_arguments([]).architectures
+    import make_wheel
+    capabilities = make_wheel.ARCHITECTURES
     numbers = [int(capability.split("+")[0]) for capability in capabilities]
     ptx = [int(name.split("+")[0]) for name in capabilities if name.endswith("+PTX")]
     assert len(set(numbers)) == len(numbers) and len(ptx) == 1

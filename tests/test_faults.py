@@ -473,7 +473,9 @@ def test_the_caffe_command_resumes_at_the_right_place_in_the_data(scenes, refere
     (["caffe", "train", "-solver", "S", "-snapshot", "x/lowres_iter_20.solverstate"], 60),
     (["/usr/bin/caffe", "train", "--snapshot=a_iter_7.solverstate.h5", "--solver=S"], 21),
     (["caffe", "train", "-solver", "S", "-weights", "w_iter_5.caffemodel"], 0),
-    (["tools/train.py", "-snapshot", "x_iter_5.solverstate"], 0),
+    (["/e/bin/python3", "/e/bin/caffe", "train", "-solver", "S", "-snapshot",
+      "a_iter_7.solverstate"], 21),
+    (["python", "tools/train.py", "-snapshot", "x_iter_5.solverstate"], 0),
 ])
 def test_the_batch_is_read_from_the_command_line(tmp_path, words, batch):
     solver = tmp_path / "solver.prototxt"

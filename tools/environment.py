@@ -43,7 +43,7 @@ def enter():
 def open_standard_streams():
     """Open /dev/null for closed standard streams; the next file would get their numbers.
 
-    A wrapper in bash may have got one already: its script is then open for reading alone.
+    bash may have opened its script, for reading, under such a number: that counts as closed.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:

@@ -4,10 +4,10 @@
     python engine/check/compare_builds.py A.npz B.npz
 
 Each build records, from the same random weights and inputs, all blobs of the deploy net of the
-high resolution, and its weights and losses after ten iterations of training; it prints the least
-time that a pass and an iteration took. Start it in a checkout
-whose python_layers are on the PYTHONPATH; it needs Python 3.9, numpy and pycaffe alone. To compare
-all bits, set OPENBLAS_NUM_THREADS=1 and the same OPENBLAS_CORETYPE for both.
+high resolution, and its weights and losses after ten iterations of training. It prints the least
+time that a pass and an iteration took. Start it in a checkout whose python_layers are on the
+PYTHONPATH; it needs Python 3.9, numpy and pycaffe alone. To compare all bits, set
+OPENBLAS_NUM_THREADS=1 and the same OPENBLAS_CORETYPE for both.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python engine/check/cpp_tests.py FOLDER/caffe_tests.so [--gtest_filter=…]
 
-engine/wheel.py --tests makes the library; the arguments are GoogleTest's. Tests that read files
-find them only in the folder of Caffe's source.
+engine/make_wheel.py --tests makes the library; the arguments are GoogleTest's. Tests that read
+files find them only in the folder of Caffe's source.
 """
 
 import ctypes

@@ -1,9 +1,9 @@
 """Make the wheel objseg-caffe: BVLC Caffe 1.0 with pycaffe, for the Python that runs this.
 
-    python3 engine/wheel.py [--cuda] [--out FOLDER]
+    python3 engine/make_wheel.py [--cuda] [--out FOLDER]
 
-Needs a Debian-like system with apt-get, and no root; compilers and headers are unpacked into a
-folder of its own (2 GB, with --cuda 8 GB), which is deleted at the end.
+Needs a Debian-like system with apt-get, and no root. Works in a temporary folder, which is deleted
+at the end; TMPDIR says where.
 """
 
 import argparse
@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import compiling
@@ -22,6 +24,9 @@ import toolchain
 
 VERSION = "1.0.0"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
+
+NEEDED_GB = {False: 1.5, True: 6}
+"""Disk space that a build takes, without and with CUDA."""
 
 ARCHITECTURES = ["75", "80", "86", "89", "90+PTX", "100", "120"]
 """Compute capabilities of the CUDA build: every generation that CUDA 13 knows, from Turing on."""
@@ -62,12 +67,12 @@ BUNDLED = ("libgflags", "libgoogle-glog", "liblzma", "libprotobuf", "libunwind",
 """Debian packages, without the numbers behind their names, whose libraries auditwheel puts into the
 wheel; their licences go there, too."""
 
-APART = ("libscipy_openblas.so", "libcu*.so.*")
+EXCLUDED = ("libscipy_openblas.so", "libcu*.so.*")
 """Libraries that stay outside the wheel, in the packages that it requires."""
 
 
-def parse_arguments(words=None):
-    """The command line (argparse.Namespace)."""
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,29 +82,46 @@ def parse_arguments(words=None):
                         "the driver compiles for newer cards (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path(), help="where the wheel goes (here)")
     parser.add_argument("--source", type=Path, help="archive of Caffe's source, if at hand")
-    parser.add_argument("--work", type=Path, help="existing folder to work in, not deleted")
     parser.add_argument("--tests", action="store_true",
                         help="also write caffe_tests.so, for engine/check/cpp_tests.py")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)),
                         help="compilers at a time (%(default)s)")
-    return parser.parse_args(words)
+    return parser.parse_args()
 
 
-def check_host():
+def check_host(cuda: bool) -> None:
     """End with a message where this Python or this system cannot build the wheel."""
     if sys.version_info[:2] not in SUPPORTED:
         sys.exit("error: this is Python {}.{}; Caffe is built for Python 3.11, 3.12 and 3.13; "
-                 "start engine/wheel.py with one of them".format(*sys.version_info))
+                 "start engine/make_wheel.py with one of them".format(*sys.version_info))
     if not importlib.util.find_spec("pip"):
-        sys.exit(f"error: {sys.executable} has no pip; start engine/wheel.py with the Python of a "
-                 "virtual environment: python3 -m venv venv && venv/bin/python engine/wheel.py")
+        sys.exit(f"error: {sys.executable} has no pip; start engine/make_wheel.py with the Python "
+                 "of a virtual environment: python3 -m venv venv && venv/bin/python "
+                 "engine/make_wheel.py")
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         sys.exit("error: there is no apt-get here; make the wheel on Debian 12 or 13, or in the "
                  "image of the Dockerfile")
+    free = shutil.disk_usage(tempfile.gettempdir()).free / 1e9
+    if free < NEEDED_GB[cuda]:
+        sys.exit(f"error: {tempfile.gettempdir()} has {free:.1f} GB free, {NEEDED_GB[cuda]} are "
+                 "needed; name a roomier folder in TMPDIR")
 
 
-def pack(tools, patched, module, descriptor, folder):
-    """Put the package together in ``folder`` and pack it as a wheel of this machine (Path)."""
+@contextmanager
+def step(name: str):
+    """Print how long the block took."""
+    print(f"setup: {name}", flush=True)
+    began = time.monotonic()
+    yield
+    print(f"setup: {name} took {time.monotonic() - began:.0f} s", flush=True)
+
+
+def pack(tools: toolchain.Toolchain, patched: Path, module: Path, descriptor: bytes,
+         folder: Path) -> Path:
+    """Put the package together in ``folder`` and return it as a wheel for any Linux as new as this.
+
+    ``module`` is the extension module, ``descriptor`` that of caffe.proto.
+    """
     package, version = folder / "caffe", VERSION + ("+cu13" if tools.cuda else "")
     information = folder / f"objseg_caffe-{version}.dist-info"
     licences, python = information / "licenses", "cp{}{}".format(*sys.version_info)
@@ -110,7 +132,7 @@ def pack(tools, patched, module, descriptor, folder):
     shutil.copy(source.ENGINE / "caffe_command.py", package / "command.py")
     (package / "proto/__init__.py").touch()
     (package / "proto/caffe_pb2.py").write_text(MESSAGES.format(descriptor=descriptor))
-    cuda = toolchain.lines(source.ENGINE / "requirements/cuda.txt") if tools.cuda else []
+    cuda = toolchain.read_list(source.ENGINE / "requirements/cuda.txt") if tools.cuda else []
     (information / "METADATA").write_text(METADATA.format(
         version=version, device="CUDA 13" if tools.cuda else "CPU",
         python="{}.{}".format(*sys.version_info),
@@ -128,43 +150,50 @@ def pack(tools, patched, module, descriptor, folder):
     for pattern in BUNDLED:
         for text in (tools.root / "usr/share/doc").glob(f"{pattern}[0-9]*/copyright"):
             shutil.copy(text, licences / text.parent.name)
-    tools.run([sys.executable, "-m", "wheel", "pack", folder, f"--dest-dir={folder.parent}"])
-    return next(folder.parent.glob("*.whl"))
+    tools.run([sys.executable, "-P", "-m", "wheel", "pack", folder, f"--dest-dir={folder.parent}"])
+    libraries = os.pathsep.join(str(folder) for folder in tools.libraries)
+    tools.environment["LD_LIBRARY_PATH"] += os.pathsep + libraries  # auditwheel looks there
+    tools.run([sys.executable, "-P", "-m", "auditwheel", "repair", "--only-plat",
+               f"--wheel-dir={folder.parent}/repaired",
+               *(f"--exclude={name}" for name in EXCLUDED), *folder.parent.glob("*.whl")])
+    return next((folder.parent / "repaired").glob("*.whl"))
 
 
-def main():
-    """Make the wheel and print its path."""
-    arguments = parse_arguments()
-    check_host()
-    work = (arguments.work or Path(tempfile.mkdtemp(prefix="objseg-caffe-"))).resolve()
-    try:
-        patched = work / "caffe"
+def make(arguments: argparse.Namespace, work: Path) -> Path:
+    """Build everything in the folder ``work``; return the wheel's place in ``arguments.out``."""
+    patched = work / "caffe"
+    with step("fetching compilers and libraries"):
         tools = toolchain.Toolchain(work, arguments.cuda)
-        source.fetch(patched, tools.mirrors(), arguments.source)
-        source.apply_patches(patched, tools)
+    with step("fetching Caffe's source"):
+        source.fetch(patched, tools.mirrors(), arguments.source, tools.apt_config)
+    source.apply_patches(patched, tools)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with step("compiling Caffe"):
         compiler = compiling.Compiler(tools, patched, work / "build", arguments.architectures,
                                       arguments.processes)
         module, descriptor = compiling.build(compiler)
-        arguments.out.mkdir(parents=True, exist_ok=True)
         if arguments.tests:
             shutil.copy(compiling.build_tests(compiler), arguments.out)
+    with step("packing the wheel"):
         wheel = pack(tools, patched, module, descriptor, work / "package")
-        libraries = os.pathsep.join(str(folder) for folder in tools.libraries)
-        tools.environment["LD_LIBRARY_PATH"] += os.pathsep + libraries
-        tools.run([sys.executable, "-m", "auditwheel", "repair", "--only-plat",
-                   f"--wheel-dir={work}/repaired",
-                   *(f"--exclude={name}" for name in APART), wheel])
-        wheel = next((work / "repaired").glob("*.whl"))
-        shutil.move(wheel, arguments.out / (wheel.name + ".part"))
-        (arguments.out / (wheel.name + ".part")).rename(arguments.out / wheel.name)
+    new = arguments.out / f"{wheel.name}.part"
+    shutil.move(wheel, new)
+    return new.rename(new.with_suffix(""))
+
+
+def main() -> None:
+    """Make the wheel and print its path."""
+    arguments = parse_arguments()
+    check_host(arguments.cuda)
+    try:
+        with tempfile.TemporaryDirectory(prefix="objseg-caffe-") as work:
+            print(make(arguments, Path(work)))
     except subprocess.CalledProcessError as error:
-        sys.exit(f"error: {Path(error.cmd[0]).name} failed (see above)")
+        system = platform.freedesktop_os_release().get("PRETTY_NAME")
+        sys.exit(f"error: {Path(error.cmd[0]).name} failed (see above); Caffe is known to build on "
+                 f"Debian 12 and 13, this is {system}")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    finally:
-        if not arguments.work:
-            shutil.rmtree(work)
-    print(arguments.out / wheel.name)
 
 
 if __name__ == "__main__":
