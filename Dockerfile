@@ -39,14 +39,17 @@ FROM base AS build-cpu
 ARG OPTIONS=
 ARG PIP_INDEX_URL=
 COPY engine /tmp/engine
-RUN /tmp/engine/setup /opt/objseg $OPTIONS
+RUN /tmp/engine/setup /opt/objseg $OPTIONS \
+    && /opt/objseg/bin/python -m compileall -q -j 0 /opt/objseg/lib
 
 FROM base AS build-cuda
 ARG OPTIONS=
 ARG PIP_INDEX_URL=
 COPY engine /tmp/engine
 # without what Caffe never loads (cudnn_adv: recurrent nets and attention)
-RUN /tmp/engine/setup /opt/objseg --cuda $OPTIONS && cd /opt/objseg/lib/python3*/site-packages/nvidia \
+RUN /tmp/engine/setup /opt/objseg --cuda $OPTIONS \
+    && /opt/objseg/bin/python -m compileall -q -j 0 /opt/objseg/lib \
+    && cd /opt/objseg/lib/python3*/site-packages/nvidia \
     && rm cudnn/lib/libcudnn_adv.* cu13/lib/libnvblas.* cu13/lib/libnvrtc*.alt.*
 
 FROM base AS cpu

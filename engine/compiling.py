@@ -84,9 +84,10 @@ class Compiler:
     def link(self, name: str, objects: list[Path], libraries: list[str], *options: str) -> Path:
         """Link ``objects`` and ``libraries``, named as for -l, to a shared library."""
         tools, out = self.tools, self.folder / name
+        search = [*tools.libraries, tools.system]
         tools.run([*tools.cxx, "-shared", "-s", "-o", out, *objects, "-Wl,--as-needed", *options,
-                   *(f"-L{folder}" for folder in tools.libraries),
-                   *(f"-Wl,-rpath-link,{folder}" for folder in tools.libraries),
+                   *(f"-L{folder}" for folder in search),
+                   *(f"-Wl,-rpath-link,{folder}" for folder in search),
                    *(f"-l{library}" for library in libraries)])
         return out
 

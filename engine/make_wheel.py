@@ -152,7 +152,8 @@ def pack(tools: toolchain.Toolchain, patched: Path, module: Path, descriptor: by
             shutil.copy(text, licences / text.parent.name)
     tools.run([sys.executable, "-P", "-m", "wheel", "pack", folder, f"--dest-dir={folder.parent}"])
     libraries = os.pathsep.join(str(folder) for folder in tools.libraries)
-    tools.environment["LD_LIBRARY_PATH"] += os.pathsep + libraries  # auditwheel looks there
+    # where auditwheel looks; not in tools.system, whose C library is not that of the host's loader
+    tools.environment["LD_LIBRARY_PATH"] += os.pathsep + libraries
     tools.run([sys.executable, "-P", "-m", "auditwheel", "repair", "--only-plat",
                f"--wheel-dir={folder.parent}/repaired",
                *(f"--exclude={name}" for name in EXCLUDED), *folder.parent.glob("*.whl")])

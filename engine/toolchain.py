@@ -19,9 +19,9 @@ PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 class Toolchain:
     """What the build needs, unpacked in ``folder``; ``cuda`` with CUDA's compiler and libraries.
 
-    ``cxx`` is the command of the C++ compiler (list of str), ``includes`` and ``libraries`` are
-    folders for it, ``environment`` is what it and the other programs run in. Raises
-    CalledProcessError where a package cannot be had.
+    ``cxx`` is the command of the C++ compiler (list of str), ``includes``, ``libraries`` and
+    ``system`` are folders for it, the last those of Debian's libraries. ``environment`` is what it
+    and the other programs run in. Raises CalledProcessError where a package cannot be had.
     """
 
     def __init__(self, folder: Path, cuda: bool = False):
@@ -38,11 +38,11 @@ class Toolchain:
             [ENGINE / "unpack-packages", self.apt_config.parent, self.root, *wanted], check=True
         )
         install(["build"], packages)
-        system = self.root / "usr/lib" / TRIPLE
+        self.system = self.root / "usr/lib" / TRIPLE
         boost, openblas = packages / "cmeel.prefix", packages / "scipy_openblas32"
         self.includes = [boost / "include", openblas / "include", python_headers,
                          packages / "numpy/_core/include"]
-        self.libraries = [boost / "lib", openblas / "lib", system]
+        self.libraries = [boost / "lib", openblas / "lib"]
         self.cxx = [f"{TRIPLE}-g++", f"--sysroot={self.root}"]
         self.cuda = folder / "cuda/nvidia" if cuda else None
         if cuda:
@@ -60,7 +60,7 @@ class Toolchain:
                 [str(packages / "bin"), str(self.root / "usr/bin"), "/usr/bin", "/bin"]
             ),
             "PYTHONPATH": str(packages),
-            "LD_LIBRARY_PATH": str(link_missing(system, folder / "lib")),
+            "LD_LIBRARY_PATH": str(link_missing(self.system, folder / "lib")),
             "TMPDIR": str(folder),
         }
 
