@@ -425,8 +425,9 @@ def test_wrong_usage(host):
 def run_tool(host, body, redirect="", **variables):
     tool = host.script.parent / "tool.py"
     tool.write_text(f"import environment\n{body}")
+    python = os.path.realpath(sys.executable)  # which does not see the environment's packages
     return subprocess.run(
-        ["bash", "-c", f'exec "$0" "$@" {redirect}', sys.executable, tool, "one two", "3"],
+        ["bash", "-c", f'exec "$0" "$@" {redirect}', python, tool, "one two", "3"],
         capture_output=True, text=True, cwd="/", env={"PATH": str(host.bin), **variables},
     )
 
@@ -453,10 +454,21 @@ def test_a_missing_module_names_the_way_out(host):
     assert "tools/caffe-env --remove" in done.stderr
 
 
+def test_a_tool_starts_with_the_caffe_beside_its_python(host, tmp_path):
+    (tmp_path / "caffe.py").touch()
+    tool = host.script.parent / "tool.py"
+    tool.write_text("import environment\nenvironment.enter()\nprint('here')")
+    (tmp_path / "python").symlink_to(os.path.realpath(sys.executable))
+    write_program(tmp_path / "caffe", "#!/bin/bash\n")
+    done = subprocess.run([tmp_path / "python", tool], capture_output=True, text=True,
+                          env={"PATH": str(host.bin), "PYTHONPATH": str(tmp_path)})
+    assert done.stdout == "here\n" and host.calls == 0
+
+
 def test_a_tool_never_starts_again_twice(host):
     done = run_tool(host, "environment.enter()", OBJSEG_INSIDE="1")
     assert done.returncode == 1
-    assert sys.executable in done.stderr
+    assert os.path.realpath(sys.executable) in done.stderr
 
 
 @pytest.mark.parametrize("body, status, message", [

@@ -26,7 +26,9 @@ def enter():
     """
     open_standard_streams()
     pycaffe = importlib.util.find_spec("caffe")
-    if pycaffe and pycaffe.origin and shutil.which("caffe"):  # a folder has no origin
+    # the command may lie beside a Python whose environment is not activated
+    places = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+    if pycaffe and pycaffe.origin and shutil.which("caffe", path=places):  # a folder has no origin
         sys.excepthook = explain_import_error
         return
     if os.environ.get("OBJSEG_INSIDE"):
