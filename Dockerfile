@@ -33,8 +33,8 @@ WORKDIR /workspace
 ENTRYPOINT ["/workspace/tools/caffe-env"]
 CMD ["bash"]
 
-# Options of engine/make_wheel.py, such as --architectures 80 120+PTX, and an index of Python packages to
-# use in place of pip's own.
+# Options of engine/make_wheel.py, such as --architectures 80 120+PTX, and an index of Python
+# packages to use in place of pip's own.
 FROM base AS build-cpu
 ARG OPTIONS=
 ARG PIP_INDEX_URL=

@@ -129,10 +129,10 @@ def pack(tools: toolchain.Toolchain, patched: Path, module: Path, descriptor: by
     licences.mkdir(parents=True)
     for file in [*(patched / "python/caffe").glob("*.py"), module]:
         shutil.copy(file, package)
-    shutil.copy(source.ENGINE / "caffe_command.py", package / "command.py")
+    shutil.copy(toolchain.ENGINE / "caffe_command.py", package / "command.py")
     (package / "proto/__init__.py").touch()
     (package / "proto/caffe_pb2.py").write_text(MESSAGES.format(descriptor=descriptor))
-    cuda = toolchain.read_list(source.ENGINE / "requirements/cuda.txt") if tools.cuda else []
+    cuda = toolchain.read_list(toolchain.ENGINE / "requirements/cuda.txt") if tools.cuda else []
     (information / "METADATA").write_text(METADATA.format(
         version=version, device="CUDA 13" if tools.cuda else "CPU",
         python="{}.{}".format(*sys.version_info),
@@ -166,7 +166,7 @@ def make(arguments: argparse.Namespace, work: Path) -> Path:
     with step("fetching compilers and libraries"):
         tools = toolchain.Toolchain(work, arguments.cuda)
     with step("fetching Caffe's source"):
-        source.fetch(patched, tools.mirrors(), arguments.source, tools.apt_config)
+        source.fetch(patched, tools.apt_config, arguments.source)
     source.apply_patches(patched, tools)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with step("compiling Caffe"):

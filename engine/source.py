@@ -4,12 +4,10 @@ import hashlib
 import os
 import shutil
 import subprocess
-import urllib.request
-from collections.abc import Iterable, Iterator
-from http.client import HTTPException
+from collections.abc import Iterator
 from pathlib import Path
 
-ENGINE = Path(__file__).resolve().parent
+from toolchain import ENGINE, Toolchain
 
 COMMIT = "99bd99795dcdf0b1d3086a8d67ab1782a8a08383"
 """BVLC Caffe 1.0 of 21 August 2018, which Debian and Ubuntu shipped until 2024."""
@@ -22,35 +20,40 @@ DIGESTED = ("LICENSE", "CONTRIBUTORS.md", "include", "src", "python/caffe", "too
 DIGEST = "0fe3db93659b05577c627152fea31d9ac8ab80d0965eb48b2f920d67947e73d1"
 """What :func:`digest` returns for the true source, whichever address its archive is from."""
 
-APT_HELPER = Path("/usr/lib/apt/apt-helper")
-
 
 class SourceError(ValueError):
     """The source cannot be had, or is not the one that is pinned."""
 
 
-def addresses(mirrors: Iterable[str] = ()) -> Iterator[str]:
+def run_apt(program: str, *words: str | Path, apt_config: Path, **settings):
+    """Run one of apt's programs with the settings in ``apt_config``; return a CompletedProcess."""
+    return subprocess.run([program, *words], check=True, **settings,
+                          env={**os.environ, "APT_CONFIG": str(apt_config)})
+
+
+def addresses(apt_config: Path) -> Iterator[str]:
     """Yield the addresses of Caffe's source in the order in which they are tried.
 
-    ``mirrors`` are the addresses of Debian's or Ubuntu's archive that apt-get uses.
+    The first are those of Debian's or Ubuntu's archive, as ``apt_config`` has them.
     """
-    for mirror in mirrors:
-        yield from (mirror + DEBIAN.format(part) for part in ("main", "universe"))
+    for origin in ("Debian", "Ubuntu"):
+        mirrors = run_apt(
+            "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
+            f"Origin: {origin}", apt_config=apt_config, text=True, stdout=subprocess.PIPE,
+        ).stdout.split()
+        for mirror in dict.fromkeys(mirrors):
+            if mirror.startswith("http"):
+                yield from (mirror + DEBIAN.format(part) for part in ("main", "universe"))
     yield "http://archive.debian.org/debian/" + DEBIAN.format("main")
     yield f"https://github.com/BVLC/caffe/archive/{COMMIT}.tar.gz"
 
 
-def download(url: str, path: Path, apt_config: Path | None) -> None:
-    """Write what is at ``url`` to ``path``, through apt's proxy where there is an ``apt_config``.
+def download(url: str, path: Path, apt_config: Path) -> None:
+    """Write what is at ``url`` to ``path`` as apt does, through its proxy.
 
-    Raises OSError, HTTPException or CalledProcessError when it cannot be had.
+    Raises CalledProcessError when it cannot be had.
     """
-    if apt_config and APT_HELPER.exists():
-        subprocess.run([APT_HELPER, "download-file", url, path], check=True,
-                       env={**os.environ, "APT_CONFIG": str(apt_config)})
-        return
-    with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as file:
-        shutil.copyfileobj(answer, file)
+    run_apt("/usr/lib/apt/apt-helper", "download-file", url, path, apt_config=apt_config)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -76,15 +79,15 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def fetch(folder: Path, mirrors: Iterable[str] = (), archive: Path | None = None,
-          apt_config: Path | None = None) -> None:
+def fetch(folder: Path, apt_config: Path | None = None, archive: Path | None = None) -> None:
     """Put Caffe's verified source into the new ``folder``.
 
-    ``archive`` is a .tar.gz at hand; by default each of :func:`addresses` is tried. Raises
-    SourceError when none has the source with the pinned digest.
+    ``archive`` is a .tar.gz at hand; by default each of :func:`addresses` is tried, with the
+    settings of apt in ``apt_config``. Raises SourceError when none has the source with the pinned
+    digest.
     """
     problems = []
-    for place in [archive] if archive else addresses(mirrors):
+    for place in [archive] if archive else addresses(apt_config):
         folder.mkdir(parents=True)
         try:
             path = archive or folder.with_suffix(".tar.gz")
@@ -95,7 +98,7 @@ def fetch(folder: Path, mirrors: Iterable[str] = (), archive: Path | None = None
             if found == DIGEST:
                 return
             problems.append(f"{place}: its files have the digest {found}, expected {DIGEST}")
-        except (OSError, HTTPException, subprocess.CalledProcessError) as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             problems.append(f"{place}: {error}")
         shutil.rmtree(folder)
     raise SourceError(
@@ -105,7 +108,7 @@ def fetch(folder: Path, mirrors: Iterable[str] = (), archive: Path | None = None
     )
 
 
-def apply_patches(folder: Path, tools) -> None:
+def apply_patches(folder: Path, tools: Toolchain) -> None:
     """Apply ``engine/patches`` in order with no fuzz. Raises CalledProcessError."""
     for patch in sorted((ENGINE / "patches").glob("*.patch")):
         tools.run(["patch", "--strip=1", "--fuzz=0", "--quiet", f"--input={patch}"], cwd=folder)

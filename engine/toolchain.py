@@ -17,7 +17,7 @@ PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Toolchain:
-    """What the build needs, unpacked in ``folder``; ``cuda`` with CUDA's compiler and libraries.
+    """Unpacks all that the build needs into ``folder``; with ``cuda`` also what CUDA needs.
 
     ``cxx`` is the command of the C++ compiler (list of str), ``includes``, ``libraries`` and
     ``system`` are folders for it, the last those of Debian's libraries. ``environment`` is what it
@@ -63,17 +63,6 @@ class Toolchain:
             "LD_LIBRARY_PATH": str(link_missing(self.system, folder / "lib")),
             "TMPDIR": str(folder),
         }
-
-    def mirrors(self) -> list[str]:
-        """Return the addresses of Debian's or Ubuntu's archive that apt-get uses."""
-        found = []
-        for origin in ("Debian", "Ubuntu"):
-            found += subprocess.run(
-                ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
-                 f"Origin: {origin}"], env={**os.environ, "APT_CONFIG": str(self.apt_config)},
-                text=True, stdout=subprocess.PIPE, check=True,
-            ).stdout.split()
-        return [mirror for mirror in dict.fromkeys(found) if mirror.startswith("http")]
 
     def run(self, command: list, **settings) -> None:
         """Run ``command`` in the toolchain's environment. Raises CalledProcessError."""

@@ -1,4 +1,4 @@
-"""Hold two builds of Caffe against each other, bit by bit.
+"""Compare two builds of Caffe bit by bit.
 
     python engine/check/compare_builds.py --record A.npz     # with the one, then with the other
     python engine/check/compare_builds.py A.npz B.npz

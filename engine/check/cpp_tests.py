@@ -10,10 +10,9 @@ import ctypes
 import sys
 
 from caffe import _caffe
+from caffe.command import call_main
 
 if __name__ == "__main__":
     ctypes.PyDLL(_caffe.__file__, ctypes.RTLD_GLOBAL)  # the tests' library looks for Caffe there
-    words = [word.encode() for word in sys.argv[1:]]
-    words[0] = b"caffe_tests"
-    arguments = (ctypes.c_char_p * (len(words) + 1))(*words)
-    sys.exit(ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL).main(len(words), arguments))
+    tests = ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)
+    sys.exit(call_main(tests, "caffe_tests", *sys.argv[2:]))
