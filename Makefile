@@ -23,5 +23,5 @@ lint: ## the style check; needs ruff
 	ruff check .
 
 prototxt: ## write the committed nets and solvers again
-	$(PYTHON) models/generate.py --size paper --out prototxt
-	$(PYTHON) models/generate.py --size slim --out prototxt/slim
+	$(PYTHON) tools/generate_prototxt.py --size paper --out prototxt
+	$(PYTHON) tools/generate_prototxt.py --size slim --out prototxt/slim

@@ -7,11 +7,11 @@ equation 3, and its public reimplementations; the original code is not public.
 import caffe
 from caffe import layers as L
 
-from models.data import data_layer, inputs, one_phase, two_phases
-from models.language import add_last_state, embed, lstm
+from models.lstm import add_last_state, embed, lstm
+from models.netspec import data_layer, inputs, one_phase, two_phases
 from models.sizes import PROPOSALS, WORDS
-from models.trunk import learnt
-from objseg.boxes import SPATIAL
+from models.vgg16 import learnt
+from objseg.regions.boxes import SPATIAL
 
 
 def linear(bottom, width):
@@ -49,7 +49,7 @@ def train_net(size, settings):
     """The train/val net as a NetParameter: cross entropy against the box of best IoU."""
     def add(net, split):
         net.features, net.tokens, net.continuation, net.sample_index, net.label = data_layer(
-            "attention_data", "AttentionDataLayer", 5, size, settings, split,
+            "grounder_data", "GrounderDataLayer", 5, size, settings, split,
             features=settings.features, candidates=PROPOSALS,
         )
         net.scores = L.Reshape(

@@ -3,12 +3,12 @@
 import caffe
 from caffe import layers as L
 
-from models.crops import add_crop_trunk
-from models.data import data_layer, inputs, one_phase, two_phases
-from models.fusion import add_classifier
-from models.language import add_language
+from models.lstm import add_language
+from models.netspec import data_layer, inputs, one_phase, two_phases
+from models.ours import add_classifier
 from models.sizes import WORDS
-from objseg.boxes import SPATIAL
+from models.vgg16 import add_crop_trunk
+from objseg.regions.boxes import SPATIAL
 
 
 def add_match(net, size, freeze_convnet):
@@ -35,7 +35,7 @@ def train_net(size, settings):
             net.image, net.spatial, net.tokens, net.continuation, net.region_index,
             net.sample_index, net.label,
         ) = data_layer(
-            "segment_data", "SegmentDataLayer", 7, size, settings, split,
+            "mcg_data", "McgDataLayer", 7, size, settings, split,
             proposals=f"{settings.proposals}/segments", crop=size.crop, segments=size.segments,
             expressions_per_image=settings.recipe.expressions_per_image,
         )

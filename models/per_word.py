@@ -4,9 +4,9 @@ import caffe
 from caffe import layers as L
 from caffe import params as P
 
-from models.data import image_layer, inputs, one_phase, two_phases
-from models.trunk import add_trunk, learnt
-from models.upsampling import add_upsampling
+from models.netspec import image_layer, inputs, one_phase, two_phases
+from models.ours import add_upsampling
+from models.vgg16 import add_trunk, learnt
 
 
 def add_word_scores(net, size, settings, dropout=False):

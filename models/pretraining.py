@@ -11,7 +11,7 @@ from caffe import layers as L
 from caffe import params as P
 
 from models.sizes import WORDS
-from models.trunk import add_trunk
+from models.vgg16 import add_trunk
 
 
 def pretraining_net(size, options, rows):
@@ -21,7 +21,7 @@ def pretraining_net(size, options, rows):
     """
     net = caffe.NetSpec()
     net.image, net.label = L.Python(
-        ntop=2, module="referit_data", layer="ReferitDataLayer",
+        ntop=2, module="ours_data", layer="OursDataLayer",
         param_str=json.dumps(dict(
             data=options.data, split="train", batch=options.batch, input=size.input, words=WORDS,
             vocabulary=rows, label=size.cells, label_rule=options.label_rule, label_words=True,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models import grounder, mcg, per_word, scrc, segmentation
+from models import grounder, mcg, ours, per_word, scrc
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,8 @@ class Model:
     ``train_net`` and ``deploy_net`` take (Size, Settings) and return a NetParameter. ``fresh`` are
     the layers that may start from their fillers; the rest must be in the starting weights, which
     are those of the model ``after``, or else the recipe's, as ``start_reason`` says.
+    ``segments_pixels`` is whether it is the paper's own model, whose response map is a
+    segmentation.
     """
 
     title: str
@@ -21,11 +23,7 @@ class Model:
     fresh: frozenset = frozenset()
     after: str | None = None
     start_reason: str = ""
-
-    @property
-    def segments_pixels(self):
-        """Whether it is the paper's own model, whose response map is a segmentation."""
-        return self.deploy_net is segmentation.deploy_net
+    segments_pixels: bool = False
 
 
 FUSION = {"embedding", "mlp_l1", "mlp_l2"}
@@ -48,13 +46,15 @@ MODELS = {
         frozenset(FUSION), start_reason="From the pretrained trunk (paper section 4.1).",
     ),
     "lowres": Model(
-        "Stage 1, lowres", segmentation.train_net, segmentation.deploy_net,
+        "Stage 1, lowres", ours.train_net, ours.deploy_net,
         frozenset(FUSION), start_reason="From the pretrained trunk (paper section 4.2).",
+        segments_pixels=True,
     ),
     "highres": Model(
-        "Stage 2, highres", segmentation.train_net, segmentation.deploy_net,
+        "Stage 2, highres", ours.train_net, ours.deploy_net,
         frozenset({"upsample32s"}), after="lowres",
         start_reason="From stage 1 by layer name; the deconvolution starts bilinear (paper 4.2).",
+        segments_pixels=True,
     ),
 }
 """Models by name, in Table 1's order."""

@@ -7,11 +7,11 @@ one that sees the box's local and spatial features and one that sees the whole i
 import caffe
 from caffe import layers as L
 
-from models.data import data_layer, inputs, one_phase, two_phases
-from models.language import UNIFORM, embed, lstm
+from models.lstm import UNIFORM, embed, lstm
+from models.netspec import data_layer, inputs, one_phase, two_phases
 from models.sizes import PROPOSALS, WORDS
-from models.trunk import learnt
-from objseg.boxes import SPATIAL
+from models.vgg16 import learnt
+from objseg.regions.boxes import SPATIAL
 
 
 def inner_product(bottom, width, axis=1):
@@ -53,7 +53,7 @@ def train_net(size, settings):
     """The train/val net as a NetParameter: captions of the annotated regions' boxes."""
     def add(net, split):
         net.local, net.context, net.tokens, net.continuation, net.target = data_layer(
-            "caption_data", "CaptionDataLayer", 5, size, settings, split,
+            "scrc_data", "ScrcDataLayer", 5, size, settings, split,
             features=settings.features,
         )
         net.loss = L.SoftmaxWithLoss(

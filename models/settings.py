@@ -12,7 +12,7 @@ class Settings:
 
     ``model`` is a name of :data:`models.registry.MODELS`, ``recipe`` its solver values, with the
     switches applied; ``start`` are the starting weights, a path or None for a random start;
-    ``features`` and ``proposals`` are the folders of :mod:`objseg.region_features` and
+    ``features`` and ``proposals`` are the folders of :mod:`objseg.regions.features` and
     tools/make_proposals.py for the baselines that need them. The rest is explained by the switches
     below. Raises ValueError naming the switch out of range.
     """

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from objseg.expressions import LENGTH
-from objseg.proposals import COUNT
+from objseg.data.expressions import LENGTH
+from objseg.regions.proposals import COUNT
 
 STRIDE = 32
 """Input pixels per cell of the feature map: five 2x2 poolings (paper section 3.1)."""

@@ -2,7 +2,7 @@
 
 import caffe
 
-from objseg import layer_parameters
+from objseg.batches import layer_parameters
 from objseg.numerics import l2_normalize, l2_normalize_gradient
 
 

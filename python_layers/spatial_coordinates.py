@@ -2,7 +2,7 @@
 
 import caffe
 
-from objseg import layer_parameters
+from objseg.batches import layer_parameters
 from objseg.numerics import spatial_coordinates
 
 

@@ -7,10 +7,10 @@ from dataclasses import MISSING, fields
 import caffe
 import numpy as np
 
-from objseg import layer_parameters
-from objseg.caffe_command import resumed_batch
+from objseg.batches import layer_parameters
+from objseg.caffe.command import resumed_batch
 from objseg.geometry import MEAN_BGR
-from objseg.prefetch import Prefetcher
+from objseg.parallel.prefetch import Prefetcher
 
 
 class StreamingLayer(caffe.Layer):

@@ -32,13 +32,13 @@ from pathlib import Path
 from switches import positive
 
 from models.sizes import SIZES
-from objseg import torch_reference
-from objseg.benchmark import parts, text
-from objseg.benchmark.data import make_data
-from objseg.benchmark.machine import Others
+from checks import torch_reference
+from checks.benchmark import parts, text
+from checks.benchmark.data import make_data
+from checks.benchmark.machine import Others
 from objseg.files import REPOSITORY, write_text
-from objseg.gpu_check.check import Check
-from objseg.gpu_check.processes import run_part
+from checks.gpu.check import Check
+from checks.gpu.processes import run_part
 
 MARK = "<!-- Written by tools/benchmark.py from here on. -->\n"
 """The line of a document below which the report stands."""

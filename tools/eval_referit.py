@@ -26,13 +26,13 @@ import sys
 
 from switches import add_methods, choose_workers, chosen
 
-from objseg.evaluation import assist, evaluate
-from objseg.methods import passes
-from objseg.ranks import open_ranks
-from objseg.report.gallery import gallery
-from objseg.report.page import write_page
-from objseg.report.results import results, write_results
-from objseg.report.text import terminal
+from objseg.evaluation.evaluate import assist, evaluate
+from objseg.methods.table1 import passes
+from objseg.parallel.ranks import open_ranks
+from objseg.evaluation.report.gallery import gallery
+from objseg.evaluation.report.page import write_page
+from objseg.evaluation.report.results import results, write_results
+from objseg.evaluation.report.text import terminal
 
 
 def parse():

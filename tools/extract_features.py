@@ -21,10 +21,10 @@ from pathlib import Path
 from switches import add_data, add_device, choose_workers
 
 from models.sizes import SIZES
-from objseg.dataset import SPLITS, Dataset
-from objseg.feature_extraction import extract
+from objseg.data.dataset import SPLITS, Dataset
+from objseg.regions.extraction import extract
 from objseg.files import REPOSITORY
-from objseg.methods import conventional_prototxt
+from objseg.methods.table1 import conventional_prototxt
 
 
 def parse():
@@ -59,7 +59,7 @@ def main():
     deploy = (options.prototxt or conventional_prototxt(size)) / "deploy_crops.prototxt"
     for path, remedy in (
         (weights, size.recipes["lowres"].start_command),
-        (deploy, f"models/generate.py --size {size.name} --out {deploy.parent}"),
+        (deploy, f"tools/generate_prototxt.py --size {size.name} --out {deploy.parent}"),
     ):
         if not path.is_file():
             raise ValueError(f"{path} does not exist; make it with: python {remedy}")

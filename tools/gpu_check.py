@@ -23,12 +23,12 @@ import sys
 import time
 from pathlib import Path
 
-from objseg import torch_reference
+from checks import torch_reference
 from objseg.files import REPOSITORY, write_text
-from objseg.gpu_check import parts, processes, text
-from objseg.gpu_check.check import Check
-from objseg.gpu_check.machine import has_tf32
-from objseg.gpu_check.scenes import make_scenes
+from checks.gpu import parts, processes, text
+from checks.gpu.check import Check
+from checks.gpu.machine import has_tf32
+from checks.gpu.scenes import make_scenes
 
 
 def parse():

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from switches import evaluation_folder, positive
 
-from objseg.box_predictions import NOTHING, read_predictions, score
-from objseg.dataset import Dataset
+from objseg.methods.box_predictions import NOTHING, read_predictions, score
+from objseg.data.dataset import Dataset
 from objseg.files import REPOSITORY, Progress, sha256, write_text
 from objseg.metrics import NAMES, summarize
-from objseg.report.results import HEADINGS
+from objseg.evaluation.report.results import HEADINGS
 
 
 def parse():

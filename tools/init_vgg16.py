@@ -14,10 +14,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from models.segmentation import starting_net
+from models.ours import starting_net
 from models.sizes import PAPER
 from objseg.files import REPOSITORY, checksum
-from objseg.prototxt import prototxt
+from objseg.caffe.prototxt import prototxt
 
 SHA1 = "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24"
 """Of VGG_ILSVRC_16_layers.caffemodel, published with it."""
@@ -38,7 +38,7 @@ def main():
 
     import caffe
 
-    from objseg.weights import (
+    from objseg.caffe.weights import (
         WeightsError, fully_convolutional, read_caffemodel, save_starting_weights,
     )
 

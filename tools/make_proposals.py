@@ -18,11 +18,11 @@ from pathlib import Path
 
 from switches import positive
 
-from objseg.dataset import SPLITS, Dataset
-from objseg.edge_boxes import default_forest
+from objseg.data.dataset import SPLITS, Dataset
+from objseg.regions.edge_boxes import default_forest
 from objseg.files import REPOSITORY
-from objseg.proposal_making import Boxes, Segments, make_proposals, recall
-from objseg.proposals import COUNT
+from objseg.regions.making import Boxes, Segments, make_proposals, recall
+from objseg.regions.proposals import COUNT
 
 THRESHOLDS = (0.5, 0.7)
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from switches import positive
 
-from objseg.expressions import Vocabulary
+from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY
-from objseg.prepare import prepare, summary_text
+from objseg.data.prepare import prepare, summary_text
 
 
 def main():

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from models.pretraining import pretraining_net
-from models.segmentation import starting_net
+from models.ours import starting_net
 from models.sizes import SLIM
-from objseg.dataset import Dataset
+from objseg.data.dataset import Dataset
 from objseg.files import REPOSITORY, sha256, write_text
-from objseg.prototxt import prototxt
+from objseg.caffe.prototxt import prototxt
 
 SOLVER = """\
 net: "{net}"
@@ -57,9 +57,9 @@ def main():
 
     import caffe
 
-    from objseg.training import train
-    from objseg.training_log import TrainingLog
-    from objseg.weights import save_starting_weights
+    from objseg.training.loop import train
+    from objseg.training.log import TrainingLog
+    from objseg.caffe.weights import save_starting_weights
 
     work, data = options.work.resolve(), options.data.resolve()
     rows = len(Dataset(data).vocabulary)

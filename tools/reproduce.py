@@ -27,9 +27,9 @@ from switches import add_data, add_device, positive
 from models.registry import MODELS
 from models.settings import add_switches, chosen_recipe
 from models.sizes import SIZES
-from objseg.edge_boxes import default_forest
+from objseg.regions.edge_boxes import default_forest
 from objseg.files import REPOSITORY, sha256, write_text
-from objseg.methods import conventional_prototxt, require_trunk
+from objseg.methods.table1 import conventional_prototxt, require_trunk
 
 DEMO = REPOSITORY / "data" / "raw" / "demo"
 

@@ -20,11 +20,11 @@ import numpy as np
 from switches import add_device, add_nets
 
 from models.sizes import SIZES
-from objseg.expressions import LENGTH, Vocabulary, tokenize
+from objseg.data.expressions import LENGTH, Vocabulary, tokenize
 from objseg.files import REPOSITORY
-from objseg.images import read_image, write_png
-from objseg.masks import bounding_box
-from objseg.methods import configure
+from objseg.data.images import read_image, write_png
+from objseg.data.masks import bounding_box
+from objseg.methods.table1 import configure
 from objseg.plots import overlay
 
 
@@ -117,7 +117,7 @@ def main():
     check(options.expressions, vocabulary)
 
     # Loading Caffe takes its time; by now the input is known to be good.
-    from objseg.segmenter import Segmenter
+    from objseg.methods.ours import Segmenter
 
     segmenter = Segmenter(
         configuration.deploy, configuration.weights, vocabulary, configuration.gpu

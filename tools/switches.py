@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from models.sizes import SIZES
-from objseg.dataset import SPLITS, Dataset
+from objseg.data.dataset import SPLITS, Dataset
 from objseg.files import REPOSITORY
-from objseg.methods import METHODS, configure
+from objseg.methods.table1 import METHODS, configure
 
 
 def positive(text):
@@ -65,7 +65,7 @@ def chosen(options, **settings):
     """What the switches of :func:`add_methods` choose: (Dataset, Configurations, output folder).
 
     The Configurations are a list in the order of Table 1; ``settings`` are further ones of
-    :func:`objseg.methods.configure`.
+    :func:`objseg.methods.table1.configure`.
     """
     asked = options.method or ["highres"]
     methods = [name for name in METHODS if name in asked or "all" in asked]

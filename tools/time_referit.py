@@ -22,10 +22,10 @@ from functools import partial
 
 from switches import add_methods, chosen, positive
 
-from objseg.blas import caffes_blas
+from objseg.caffe.blas import caffes_blas
 from objseg.files import Progress, write_text
-from objseg.methods import METHODS, open_methods
-from objseg.timing import draw_cases, measure, table
+from objseg.methods.table1 import METHODS, open_methods
+from objseg.evaluation.table2 import draw_cases, measure, table
 
 
 def parse():
@@ -48,7 +48,7 @@ def main():
         print(f"skipped: {problem}", file=sys.stderr)
 
     # Loading Caffe takes its time; by now the input is known to be good.
-    from objseg.devices import device_name, use_device
+    from objseg.caffe.devices import device_name, use_device
 
     use_device(options.gpu)
     methods = []

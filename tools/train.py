@@ -24,17 +24,17 @@ from pathlib import Path
 
 from switches import add_device
 
-from models.generate import generate
+from models.prototxt import generate
 from models.registry import MODELS
 from models.settings import add_switches, chosen_size, from_switches
 from models.solvers import solver_text
-from objseg.cost import frozen_layers, training_memory
-from objseg.dataset import Dataset
-from objseg.expressions import Vocabulary
+from objseg.training.cost import frozen_layers, training_memory
+from objseg.data.dataset import Dataset
+from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY
-from objseg.frequent_words import FrequentWords
-from objseg.ranks import open_ranks
-from objseg.training_log import TrainingLog
+from objseg.data.frequent_words import FrequentWords
+from objseg.parallel.ranks import open_ranks
+from objseg.training.log import TrainingLog
 
 
 def parse():
@@ -76,8 +76,8 @@ def parse():
 
 def starting_weights(options, recipe, out):
     """Return the path (str) of the file that the model starts from, or None for a random start."""
-    from objseg.snapshots import Snapshots
-    from objseg.training import TrainingError
+    from objseg.training.snapshots import Snapshots
+    from objseg.training.loop import TrainingError
 
     after = MODELS[options.model].after
     if options.weights == "none":
@@ -106,7 +106,7 @@ def starting_weights(options, recipe, out):
 
 def snapshot_to_resume(options, snapshots, say):
     """Return the Snapshot to go on from, or None; keep runs from mixing."""
-    from objseg.training import TrainingError
+    from objseg.training.loop import TrainingError
 
     found, out = snapshots.all(), snapshots.folder
     if options.resume:
@@ -152,9 +152,9 @@ def keep_vocabulary(options, size, start, dataset, out, say):
 def warn_of_memory(net, parameters, settings, validation):
     """Refuse a batch that the GPU has no room for; warn where that is not sure.
 
-    Every net has to be made by now, see :func:`objseg.devices.check_room`.
+    Every net has to be made by now, see :func:`objseg.caffe.devices.check_room`.
     """
-    from objseg.devices import check_room
+    from objseg.caffe.devices import check_room
 
     recipe = settings.recipe
     needed = training_memory(
@@ -179,7 +179,7 @@ def prepare(options, size, settings, dataset, out, snapshots, say):
 
 def open_validation(options, dataset, out, net, gpu, ranks, say):
     """The Validation on images of the val split; None for a model or data that has none."""
-    from objseg.training import Validation
+    from objseg.training.loop import Validation
 
     if not MODELS[options.model].segments_pixels or not options.validation_images:
         return None
@@ -199,10 +199,10 @@ def run(options, ranks):
     out = Path(options.out or REPOSITORY / size.snapshots).resolve()
     dataset = Dataset(data)
 
-    from objseg.devices import use_device
-    from objseg.fingerprint import fingerprint
-    from objseg.snapshots import Snapshots, restore
-    from objseg.training import make_solver, train
+    from objseg.caffe.devices import use_device
+    from objseg.training.fingerprint import fingerprint
+    from objseg.training.snapshots import Snapshots, restore
+    from objseg.training.loop import make_solver, train
 
     def say(message):
         if ranks.rank == 0:

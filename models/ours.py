@@ -1,0 +1,124 @@
+"""The paper's model in its two stages (section 3, Figure 2).
+
+The trunk describes every cell of the image, the LSTM encodes the expression, a two-layer classifier
+scores each cell, and in the high resolution stage a deconvolution brings the scores to pixels.
+"""
+
+import json
+
+import caffe
+from caffe import layers as L
+
+from models.lstm import add_language, lstm
+from models.netspec import image_layer, inputs, one_phase, two_phases
+from models.sizes import STRIDE, WORDS
+from models.vgg16 import add_trunk, learnt
+
+
+def add_model(net, size, settings, image_index=None):
+    """Add the whole model of a stage to a net that has image, tokens and continuation.
+
+    Returns the response map: (N, 1, S/32, S/32) for ``lowres``, (N, 1, S, S) for ``highres``.
+    """
+    features = add_trunk(net, size, freeze_convnet=settings.freeze_convnet)
+    expression = add_language(net, size)
+    score = add_fusion(net, size, features, expression, image_index, spatial=settings.spatial)
+    return add_upsampling(net, score) if settings.model == "highres" else score
+
+
+def add_fusion(net, size, features, expression, image_index=None, spatial=2):
+    """Score every cell; returns the response map (N, 1, h, w).
+
+    ``features`` (I, D_im, h, w) are the trunk's local descriptors and ``expression``
+    (N, D_text, 1, 1) the encoded expressions. ``image_index`` (N,) says which image each
+    expression is about; without it expression n belongs to image n. ``spatial`` is the number of
+    coordinate channels: 2 as in the paper, 8 as in the authors' code.
+    """
+    net.features_unit = L.Python(features, module="l2_normalization", layer="L2NormalizationLayer")
+    maps = net.features_unit
+    if image_index is not None:
+        maps = net.features_shared = L.BatchReindex(maps, image_index)  # (N, D_im, h, w)
+    net.coordinates = L.Python(
+        maps, module="spatial_coordinates", layer="SpatialCoordinatesLayer",
+        param_str=json.dumps(dict(channels=spatial)),
+    )  # (N, 2, h, w)
+    net.expression_rows = L.Tile(expression, axis=2, tiles=size.cells)
+    net.expression_map = L.Tile(net.expression_rows, axis=3, tiles=size.cells)
+    net.fused = L.Concat(maps, net.expression_map, net.coordinates)  # (N, D*, h, w)
+    return add_classifier(net, size, net.fused)
+
+
+def add_classifier(net, size, fused):
+    """The two-layer classifier over ``fused`` (N, D*, h, w), as 1x1 convolutions; (N, 1, h, w)."""
+    # Its inputs are unit vectors, so weights of unit variance give activations of unit variance;
+    # the authors' code starts from a standard normal too. (Theirs is one in mlp_l2 as well, where
+    # it makes scores of +-20.)
+    net.mlp_l1 = L.Convolution(
+        fused, num_output=size.classifier, kernel_size=1, param=learnt(),
+        weight_filler=dict(type="gaussian", std=1), bias_filler=dict(type="constant"),
+    )
+    net.mlp_relu1 = L.ReLU(net.mlp_l1, in_place=True)
+    net.mlp_l2 = L.Convolution(
+        net.mlp_relu1, num_output=1, kernel_size=1, param=learnt(),
+        weight_filler=dict(type="xavier"), bias_filler=dict(type="constant"),
+    )
+    return net.mlp_l2
+
+
+def add_upsampling(net, score, learnt=True):
+    """Upsample ``score`` (N, 1, h, w) to (N, 1, 32 h, 32 w) by a 64x64 filter of stride 32.
+
+    The filter starts as bilinear interpolation and, unless ``learnt`` is False, learns from there;
+    there is no bias.
+    """
+    net.upsample32s = L.Deconvolution(
+        score, param=[dict(lr_mult=int(learnt), decay_mult=int(learnt))],
+        convolution_param=dict(
+            num_output=1, kernel_size=2 * STRIDE, stride=STRIDE, pad=STRIDE // 2, bias_term=False,
+            weight_filler=dict(type="bilinear"),
+        ),
+    )
+    return net.upsample32s
+
+
+def train_net(size, settings):
+    """The train/val net of a stage as a NetParameter."""
+    def add(net, split):
+        label = size.input if settings.model == "highres" else size.cells
+        tops = image_layer(4, size, settings, split, label)
+        net.image, net.tokens, net.continuation, net.label = tops[:4]
+        if len(tops) == 5:
+            net.image_index = tops[4]
+        score = add_model(net, size, settings, *tops[4:])
+        weights = dict(foreground=settings.foreground, background=settings.background)
+        net.loss = L.Python(
+            score, net.label, module="weighted_logistic_loss", layer="WeightedLogisticLossLayer",
+            loss_weight=1, param_str=json.dumps(weights),
+        )
+
+    return two_phases(f"{settings.model} {size.name}", settings, add)
+
+
+def deploy_net(size, settings):
+    """The net for use as a NetParameter: images and expressions in, response maps out.
+
+    ``image_index`` says which image each expression is about, so the trunk runs once an image
+    however many expressions there are.
+    """
+    net = caffe.NetSpec()
+    inputs(
+        net, image=[1, 3, size.input, size.input], tokens=[WORDS, 1], continuation=[WORDS, 1],
+        image_index=[1],
+    )
+    add_model(net, size, settings, net.image_index)
+    return one_phase(f"{settings.model} {size.name}", net)
+
+
+def starting_net(size):
+    """The layers whose start is given rather than drawn: the trunk and the LSTM."""
+    net = caffe.NetSpec()
+    inputs(net, image=[1, 3, size.input, size.input])
+    add_trunk(net, size)
+    inputs(net, words=[WORDS, 1, size.embedding], continuation=[WORDS, 1])
+    net.lstm = lstm(net.words, net.continuation, size.hidden)
+    return net.to_proto()

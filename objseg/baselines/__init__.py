@@ -1,1 +1,0 @@
-"""The baseline methods of the paper's section 4.1, one module a method."""

@@ -1,0 +1,66 @@
+"""Training batches of SCRC: the annotated regions' boxes and the words said of them."""
+
+import numpy as np
+
+from objseg.batches.features import FeatureBatchMaker
+from objseg.data.expressions import EOS, GO, PAD
+from objseg.regions.boxes import SPATIAL, with_position
+
+NO_TARGET = -1
+"""Marks a step without a word to predict; the loss ignores it."""
+
+
+def encode_captions(vocabulary, expressions, length):
+    """Encode N ``expressions`` (str) as what SCRC reads and what it should say next.
+
+    Returns {"tokens": int32, "continuation": float32, "target": int32}, each (length, N). A column
+    of tokens is <go> w1 w2 …, its target w1 w2 … <eos>; at most ``length`` words are predicted,
+    and <eos> if there is a step for it. Continuation is 0 on the first step and 1 after. Behind the
+    end the token is <pad> and the target -1.
+    """
+    shape = length, len(expressions)
+    tokens, target = np.full(shape, PAD, np.int32), np.full(shape, NO_TARGET, np.int32)
+    tokens[0] = GO
+    for n, expression in enumerate(expressions):
+        padded, continuation = vocabulary.encode(expression, length)
+        words = padded[length - 1 - int(continuation.sum()):]  # 0 on the padding and word one
+        tokens[1:len(words) + 1, n] = words[:length - 1]
+        target[:len(words), n] = words
+        target[len(words):len(words) + 1, n] = EOS
+    continuation = np.ones(shape, np.float32)
+    continuation[0] = 0
+    return {"tokens": tokens, "continuation": continuation, "target": target}
+
+
+class ScrcBatchMaker(FeatureBatchMaker):
+    """Batches of captions.
+
+    local (N, D_fc8 + 8) of the region's own box, context (N, D_fc7) of the image, and tokens,
+    continuation, target (T, N) as in :func:`encode_captions`. The settings are
+    :class:`objseg.batches.features.FeatureSettings`.
+    """
+
+    @property
+    def shapes(self):
+        """Shapes of what the data layer has tops for, {name: shape} in their order."""
+        N, text = self.settings.batch, (self.settings.words, self.settings.batch)
+        return {
+            "local": (N, self.features.fc8 + SPATIAL), "context": (N, self.features.fc7),
+            "tokens": text, "continuation": text, "target": text,
+        }
+
+    def arrays(self, samples):
+        """The tops for N samples."""
+        local, context = zip(*map(self._features, samples))
+        expressions = [sample.expression for sample in samples]
+        return {
+            "local": np.concatenate(local), "context": np.stack(context),
+            **encode_captions(self.dataset.vocabulary, expressions, self.settings.words),
+        }
+
+    def _features(self, sample):
+        image, region = sample.image, sample.region
+        ids, fc8, context = self.features.read(image.id, "regions", "region_fc8", "context")
+        row = ids.tolist().index(region.id.encode())
+        local = with_position(fc8[row:row + 1], [region.box], image.width, image.height)
+        return local, context

@@ -1,0 +1,159 @@
+"""Weight files: reading a caffemodel without building its net, and making starting weights."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from objseg.files import atomic_path
+
+
+class WeightsError(ValueError):
+    """A weight file that cannot be used; the message names it, and what was found and expected."""
+
+
+def _read_layers(path):
+    """Layers with blobs of a caffemodel, as {name: [BlobProto]}."""
+    from caffe.proto import caffe_pb2
+    from google.protobuf.message import DecodeError
+
+    message = caffe_pb2.NetParameter()
+    try:
+        with open(path, "rb") as stream, warnings.catch_warnings(record=True) as stopped_early:
+            warnings.simplefilter("always")
+            message.ParseFromString(stream.read())
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from error
+    except DecodeError as error:
+        raise WeightsError(f"{path}: not a caffemodel, or a broken one ({error})") from error
+    if stopped_early:  # protobuf only warns when it stops in the middle of a foreign file
+        raise WeightsError(f"{path}: not a caffemodel ({stopped_early[0].message})")
+    # Files older than Caffe 1.0, VGG-16's among them, keep their layers in another field.
+    layers = {layer.name: layer.blobs for layer in message.layer or message.layers if layer.blobs}
+    if not layers:
+        raise WeightsError(f"{path}: a caffemodel without any weights")
+    return layers
+
+
+def _shape(blob):
+    # VGG-16's file has the four numbers that came before BlobShape.
+    return tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
+
+
+def _trimmed(shape):
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def read_caffemodel(path):
+    """Read a caffemodel; returns {layer name: [float32 arrays]} of the layers that have blobs.
+
+    Raises WeightsError when the file is missing or is no caffemodel.
+    """
+    return {
+        name: [np.array(blob.data, np.float32).reshape(_shape(blob)) for blob in blobs]
+        for name, blobs in _read_layers(path).items()
+    }
+
+
+def check_fits(net, path):
+    """Raise WeightsError unless the layers that ``path`` shares with ``net`` have equal shapes.
+
+    Caffe itself aborts the process on a mismatch. Returns the names of the layers of the net that
+    the file has no weights for.
+    """
+    given = _read_layers(path)
+    for name, blobs in net.params.items():
+        if name not in given:
+            continue
+        expected = [tuple(blob.shape) for blob in blobs]
+        found = [_shape(blob) for blob in given[name]]
+        # Files older than BlobShape pad a bias to four axes, which Caffe accepts.
+        if [_trimmed(shape) for shape in expected] != [_trimmed(shape) for shape in found]:
+            raise WeightsError(
+                f"{path}: layer {name} has blobs {found}, the net expects {expected}; "
+                "the file belongs to a net of another size"
+            )
+    return [name for name in net.params if name not in given]
+
+
+def load_net(deploy, weights, fixed=()):
+    """Load the net of a deploy prototxt with its trained ``weights`` (None: the random start).
+
+    Layers ``fixed`` are not learnt, and need not be in the file.
+    Raises WeightsError when a file is missing, or the weights are those of another net.
+    """
+    import caffe
+
+    for path in filter(None, (deploy, weights)):
+        if not Path(path).is_file():
+            raise WeightsError(f"{path}: no such file")
+    net = caffe.Net(str(deploy), caffe.TEST)
+    if weights is not None:
+        missing = [name for name in check_fits(net, weights) if name not in fixed]
+        if missing:
+            raise WeightsError(f"{weights}: no weights for the layers {', '.join(missing)}")
+        net.copy_from(str(weights))
+    return net
+
+
+def check_vocabulary(net, vocabulary, deploy, source=None):
+    """Raise ValueError when ``vocabulary`` has more words than the ``net``'s embedding has rows.
+
+    ``deploy`` is the net's file and ``source`` the vocabulary's, where it is known.
+    """
+    rows = net.params["embedding"][0].shape[0]
+    if len(vocabulary) > rows:
+        of = f"{source}:" if source else "a vocabulary of"
+        raise ValueError(
+            f"{of} {len(vocabulary)} words for an embedding of {rows} rows: the vocabulary and "
+            f"{deploy} do not belong together"
+        )
+
+
+def set_forget_bias(lstm_bias, value=1.0):
+    """Set the forget gate's part of Caffe's LSTM bias (4 D,) in place; the gates are i, f, o, g.
+
+    The authors' code starts with a forget bias of 1.
+    """
+    quarter = lstm_bias.shape[0] // 4
+    lstm_bias[quarter:2 * quarter] = value
+
+
+def fully_convolutional(weights, net):
+    """Fit VGG-16's InnerProduct weights to convolutions of the net, by layer name.
+
+    ``weights`` as from :func:`read_caffemodel`. A fully connected layer over a 7x7 map is the
+    convolution with a 7x7 kernel of the same numbers, so each array is reshaped to the net's.
+    Returns {layer: arrays} for every convolution of the trunk. Raises WeightsError on a missing
+    layer or another number of values.
+    """
+    fitted = {}
+    for name, blobs in net.params.items():
+        if not name.startswith(("conv", "fc")):
+            continue
+        if name not in weights:
+            raise WeightsError(f"layer {name} is missing; found {', '.join(weights)}")
+        found, expected = weights[name], [tuple(blob.shape) for blob in blobs]
+        if [a.size for a in found] != [int(np.prod(s)) for s in expected]:
+            raise WeightsError(
+                f"layer {name} has blobs of shape {[a.shape for a in found]}, "
+                f"expected as many numbers as {expected}"
+            )
+        fitted[name] = [a.reshape(s) for a, s in zip(found, expected)]
+    return fitted
+
+
+def save_starting_weights(net, trunk, path):
+    """Write the start of stage 1 to ``path``: the trunk, and an LSTM with its forget bias.
+
+    ``net`` is :func:`models.ours.starting_net` with its random start, ``trunk`` {layer:
+    arrays} shaped as its layers. Layers that the file lacks start from their fillers.
+    """
+    for name, arrays in trunk.items():
+        for blob, array in zip(net.params[name], arrays):
+            blob.data[...] = array
+    set_forget_bias(net.params["lstm"][1].data)
+    with atomic_path(path) as temporary:
+        net.save(str(temporary))

@@ -1,0 +1,197 @@
+"""The prepared data set: images, regions, expressions, splits and masks, as tools read them."""
+
+import contextlib
+import gc
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from objseg.data.expressions import Vocabulary
+from objseg.data.images import ImageError, read_image
+from objseg.data.masks import MaskError, load_masks
+
+VERSION = 1
+SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "test": ("test",)}
+"""The splits that can be asked for, and the splits in the index that make each of them."""
+
+
+class DatasetError(ValueError):
+    """A prepared data set that is missing or broken; says which file and what to run."""
+
+
+class Region(NamedTuple):
+    """A region: its id, box (xmin, ymin, xmax, ymax) in inclusive pixels, expressions (str)."""
+
+    id: str
+    box: tuple
+    expressions: tuple
+
+
+class Image(NamedTuple):
+    """An image: its id, path (None without images), size in pixels, and regions."""
+
+    id: str
+    path: Path | None
+    width: int
+    height: int
+    regions: tuple
+
+
+class Sample(NamedTuple):
+    """What a model is trained and scored on: an expression (str) for a region of an image."""
+
+    image: Image
+    region: Region
+    expression: str
+
+    def __str__(self):
+        return f"image {self.image.id}, region {self.region.id}: {self.expression}"
+
+
+@contextlib.contextmanager
+def _no_garbage_collection():
+    """Keep the collector from walking 100,000 new objects over and over, most of a load's time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class Dataset:
+    """A data set prepared by ``tools/prepare_referit.py``.
+
+    ``directory`` holds index.json, vocabulary.txt and masks/<image id>.npz. ``name`` is the name of
+    that folder, ``vocabulary`` a Vocabulary, ``image_dir`` the folder of the images or None when
+    the set holds annotations only, ``summary`` the counts of the preparation (see
+    ``objseg.data.prepare``), and ``skipped`` its list of what was left out and why.
+
+    Raises DatasetError when the set is missing or broken.
+    """
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.name = self.directory.resolve().name
+        path = self.directory / "index.json"
+        with _no_garbage_collection():
+            self._load(path)
+
+    def _load(self, path):
+        try:
+            index = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DatasetError(
+                f"{path} does not exist; make it with: {self._command}"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise DatasetError(
+                f"{path}: not a readable index ({error}); make it again with: {self._command}"
+            ) from error
+        if not isinstance(index, dict) or index.get("version") != VERSION:
+            found = index.get("version") if isinstance(index, dict) else type(index).__name__
+            raise DatasetError(
+                f"{path}: version {found}, expected {VERSION}; make it again with: {self._command}"
+            )
+        try:
+            # A relative folder is meant from the data set, so that a checkout can be moved.
+            self.image_dir = index["image_dir"] and (self.directory / index["image_dir"]).resolve()
+            self.summary, self.skipped = index["summary"], index["skipped"]
+            self._images = self._build(index)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(
+                f"{path}: incomplete ({type(error).__name__}: {error}); make it again with: "
+                f"{self._command}"
+            ) from error
+
+    @property
+    def _command(self):
+        return f"python tools/prepare_referit.py --raw RAW_FOLDER --out {self.directory}"
+
+    def _build(self, index):
+        regions = {image: [] for image in index["images"]}
+        for region, entry in index["regions"].items():
+            regions[entry["image"]].append(
+                Region(region, tuple(entry["box"]), tuple(entry["expressions"]))
+            )
+        images = {"train": [], "val": [], "test": []}
+        for image, entry in index["images"].items():
+            path = self.image_dir and self.image_dir / entry["file"]
+            images[entry["split"]].append(
+                Image(image, path, entry["width"], entry["height"], tuple(regions[image]))
+            )
+        return images
+
+    @cached_property
+    def vocabulary(self):
+        """The words of the trainval expressions, or those the set was prepared with."""
+        path = self.directory / "vocabulary.txt"
+        if not path.exists():
+            raise DatasetError(f"{path} does not exist; make it again with: {self._command}")
+        return Vocabulary.load(path)
+
+    def images(self, split):
+        """List the Images of ``split`` (train, val, trainval, test) in the split list's order.
+
+        trainval is train followed by val. Images without regions are part of the list.
+        """
+        if split not in SPLITS:
+            raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+        return [image for part in SPLITS[split] for image in self._images[part]]
+
+    @property
+    def synthetic(self):
+        """Whether it is the data set of drawn scenes, which results have to say."""
+        return self.name == "demo"
+
+    def all_images(self):
+        """List the Images of every split, in the order train, val, test."""
+        return self.images("trainval") + self.images("test")
+
+    def samples(self, split):
+        """List the Samples of ``split`` in the order of images, their regions, their expressions.
+
+        An expression that several players gave for a region is as many samples, as in ReferIt.
+        """
+        return [
+            Sample(image, region, expression)
+            for image in self.images(split)
+            for region in image.regions
+            for expression in region.expressions
+        ]
+
+    def pixels_and_masks(self, image_id, path):
+        """Read an image, BGR uint8 (H, W, 3), and its masks, {region id: bool (H, W)}.
+
+        Raises ImageError when the image cannot be read, or has another size than its masks.
+        """
+        masks = self.masks(image_id)
+        pixels = read_image(path)
+        height, width = pixels.shape[:2]
+        for mask in masks.values():
+            if mask.shape != (height, width):
+                raise ImageError(
+                    f"{path}: {width}x{height} pixels, but its masks were prepared for "
+                    f"{mask.shape[1]}x{mask.shape[0]}; prepare the data set again"
+                )
+        return pixels, masks
+
+    def masks(self, image_id):
+        """Read the masks of an image: ``{region id: bool (H, W)}`` on the image's pixels.
+
+        Raises DatasetError when the set holds annotations only, or the file is missing or broken.
+        """
+        if self.image_dir is None:
+            raise DatasetError(
+                f"{self.directory}: prepared with --annotations-only, so it has no masks; with "
+                f"images and masks at hand run: {self._command}"
+            )
+        path = self.directory / "masks" / f"{image_id}.npz"
+        try:
+            return load_masks(path)
+        except FileNotFoundError:
+            raise DatasetError(f"{path} does not exist; run again: {self._command}") from None
+        except MaskError as error:
+            raise DatasetError(f"{error}; delete it and run again: {self._command}") from error

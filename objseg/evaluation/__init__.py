@@ -1,0 +1,1 @@
+"""Scoring the methods (Table 1), timing them (Table 2), and the report."""

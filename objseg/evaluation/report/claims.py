@@ -1,0 +1,58 @@
+"""What the paper concludes from its Table 1, checked against what was measured."""
+
+from typing import NamedTuple
+
+from objseg.evaluation.report.results import HEADINGS
+from objseg.methods.table1 import METHODS
+
+STAGES = ("highres", "lowres")
+BASELINES = tuple(name for name in METHODS if name not in ("whole-image", *STAGES))
+"""Rows that the paper's models are compared with; it calls the whole image trivial (4.1)."""
+
+
+class Claim(NamedTuple):
+    """The row ``better`` has a higher ``metric`` than each of the rows ``worse``."""
+
+    better: str
+    worse: tuple
+    metric: str
+
+
+CLAIMS = (
+    Claim("highres", ("lowres",), "overall_iou"),
+    Claim("lowres", BASELINES, "overall_iou"),
+    Claim("highres", BASELINES, "overall_iou"),
+    Claim("highres", BASELINES, "precision@0.5"),
+    Claim("per-word-average", ("per-word-intersection", "per-word-union"), "overall_iou"),
+    Claim("per-word-average", ("scrc-bbox", "grounder-bbox"), "overall_iou"),
+    Claim("scrc-grabcut", ("scrc-bbox",), "precision@0.5"),
+    Claim("grounder-grabcut", ("grounder-bbox",), "precision@0.5"),
+    Claim("mcg-classification", ("scrc-bbox", "grounder-bbox"), "precision@0.5"),
+)
+"""The comparisons in the text of section 4.2."""
+
+
+def claims(outcome):
+    """Check the ``CLAIMS`` whose rows were evaluated; ``outcome`` is that of
+    :mod:`objseg.evaluation.report.results`.
+
+    Returns a list of (claim in words, whether it holds, the figures in words). Of a claim about
+    several rows, those that were evaluated count. A tie does not hold.
+    """
+    rows = {method["method"]: method for method in outcome["methods"]}
+    checked = []
+    for better, worse, metric in CLAIMS:
+        others = [rows[name] for name in worse if name in rows]
+        if better not in rows or not others:
+            continue
+        best = max(others, key=lambda row: row["metrics"][metric])
+        ours, theirs = (row["metrics"][metric] for row in (rows[better], best))
+        titles = [row["title"] for row in others]
+        against = " and ".join(titles) if len(titles) < 3 else f"each of {len(titles)} baselines"
+        checked.append((
+            f"{rows[better]['title']} has a higher {HEADINGS[metric]} than {against}",
+            ours > theirs,
+            f"{ours:.2%} against {theirs:.2%}"
+            + (f" ({best['title']})" if len(others) > 1 else ""),
+        ))
+    return checked

@@ -1,0 +1,68 @@
+"""The results in plain text, for a terminal."""
+
+from objseg.evaluation.report.claims import claims
+from objseg.evaluation.report.results import HEADINGS
+from objseg.metrics import NAMES
+
+BOX_HEADING = "box@0.5"
+"""Heading of the share of samples whose mask's bounding box has IoU >= 0.5 with the region's."""
+
+
+def terminal(outcome):
+    """Format the results, the dict of :mod:`objseg.evaluation.report.results`, as lines of text."""
+    lines = [summary(outcome), "", *table(outcome)]
+    notes, checked = tallies(outcome), claims(outcome)
+    if notes:
+        lines += ["", *notes]
+    if checked:
+        lines += ["", "What the paper concludes, on this data:"]
+        lines += [f"  {verdict(holds):<15}{claim}: {figures}" for claim, holds, figures in checked]
+    return "\n".join(lines)
+
+
+def summary(outcome):
+    """One line: which data, how many samples were scored, how many were not and why."""
+    scored = max(method["scored"] for method in outcome["methods"])
+    skipped = max(method["skipped"] for method in outcome["methods"])
+    kind = "synthetic data" if outcome["synthetic"] else "data"
+    images = len(outcome["unreadable"])
+    skips = (
+        f"{skipped} samples skipped ({images} image{'s' * (images > 1)} unreadable)"
+        if skipped else "none skipped"
+    )
+    return f"{kind} {outcome['data']}, split {outcome['split']}: {scored} samples scored, {skips}"
+
+
+def table(outcome):
+    """Table 1's form as lines of text, the paper's row under ours where it applies."""
+    rows = [["method", *HEADINGS.values(), BOX_HEADING]]
+    for method in outcome["methods"]:
+        figures = [method["metrics"][name] for name in NAMES] + [method["box_accuracy"]]
+        rows.append([method["title"], *(f"{figure:.2%}" for figure in figures)])
+        if method["paper"]:
+            rows.append(["  paper", *paper_cells(method)])
+    width = max(len(row[0]) for row in rows)
+    return [
+        (f"{row[0]:<{width}}" + "".join(f"{cell:>13}" for cell in row[1:])).rstrip()
+        for row in rows
+    ]
+
+
+def paper_cells(method):
+    """The papers' figures under a row of the table: Table 1's, no mean IoU, a box accuracy."""
+    box = method["paper_box_accuracy"]
+    return [*(f"{value:.2f}%" for value in method["paper"]), "", f"{box:.2f}%" if box else ""]
+
+
+def tallies(outcome):
+    """What did not go as usual, a line a method, such as "SCRC grabcut: empty result 12"."""
+    return [
+        f"{method['title']}: "
+        + ", ".join(f"{what} {count:,}" for what, count in sorted(method["tally"].items()) if count)
+        for method in outcome["methods"] if any(method["tally"].values())
+    ]
+
+
+def verdict(holds):
+    """Whether a claim holds, in words."""
+    return "holds" if holds else "does not hold"

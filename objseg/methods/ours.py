@@ -1,0 +1,79 @@
+"""The model in use: an image and expressions in, response maps on the image out."""
+
+import time
+
+import numpy as np
+
+from objseg.caffe.devices import use_device
+from objseg.caffe.weights import check_vocabulary, load_net
+from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
+
+EXPRESSIONS_AT_ONCE = 16
+"""Expressions that share one pass through the head; bounds the memory, not the result."""
+
+
+class Segmenter:
+    """A trained net of either stage.
+
+    ``deploy`` is a deploy prototxt, ``weights`` a caffemodel (None keeps the random start),
+    ``vocabulary`` an :class:`objseg.data.expressions.Vocabulary`, ``gpu`` a device number or None.
+    Raises WeightsError or ValueError when they do not belong together.
+    """
+
+    def __init__(self, deploy, weights, vocabulary, gpu=None):
+        use_device(gpu)
+        self.net = load_net(deploy, weights)
+        check_vocabulary(self.net, vocabulary, deploy)
+        self.vocabulary = vocabulary
+        self.input_size = self.net.blobs["image"].shape[2]
+        self.words = self.net.blobs["tokens"].shape[0]
+        layers = list(self.net._layer_names)
+        self._head = layers[layers.index("fc8") + 1]
+
+    def responses(self, image, expressions):
+        """Iterate over the net's response maps, float32 (h, w), one an expression.
+
+        ``image`` is BGR uint8 (H, W, 3). The trunk runs once, the head for up to
+        ``EXPRESSIONS_AT_ONCE`` expressions together. A score above 0 means foreground. Take all
+        the maps of one image before asking for another's.
+        """
+        blobs = self.net.blobs
+        blobs["image"].data[0] = net_input(resize_and_pad(image, self.input_size))
+        start = None
+        for first in range(0, len(expressions), EXPRESSIONS_AT_ONCE):
+            chunk = expressions[first:first + EXPRESSIONS_AT_ONCE]
+            self._set_expressions(chunk)
+            # The trunk's features stay in their blob for every chunk after the first.
+            output = self.net.forward(start=start)
+            start = self._head
+            (scores,) = output.values()
+            yield from scores[:, 0].copy()
+
+    def scores(self, image, expressions):
+        """Iterate over response maps on the image itself, float32 (H, W), one an expression."""
+        placement = Placement(image.shape[0], image.shape[1], self.input_size)
+        for response in self.responses(image, expressions):
+            yield score_on_image(response, placement)
+
+    def _set_expressions(self, expressions):
+        blobs, count = self.net.blobs, len(expressions)
+        if blobs["tokens"].shape[1] != count:
+            blobs["tokens"].reshape(self.words, count)
+            blobs["continuation"].reshape(self.words, count)
+            blobs["image_index"].reshape(count)
+            self.net.reshape()
+        for name, columns in self.vocabulary.encode_all(expressions, self.words).items():
+            blobs[name].data[...] = columns
+        blobs["image_index"].data[...] = np.zeros(count)
+
+
+def time_responses(segmenter, image, groups):
+    """Score groups of expressions on ``image``, with a pass of the trunk for each group.
+
+    Returns (list of response maps, seconds).
+    """
+    began = time.perf_counter()
+    responses = [
+        response for group in groups for response in segmenter.responses(image, group)
+    ]
+    return responses, time.perf_counter() - began

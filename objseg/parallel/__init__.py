@@ -1,0 +1,1 @@
+"""Work shared by processes: data workers, and the ranks of MPI."""

@@ -1,0 +1,1 @@
+"""Candidate regions of an image: boxes and segments, how they are proposed, and their features."""

@@ -1,0 +1,144 @@
+"""Making the features of a data set's boxes: in parallel, and only what is missing or outdated."""
+
+import contextlib
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from objseg.data.dataset import Image
+from objseg.data.images import ImageError
+from objseg.files import Progress, is_current, sha256
+from objseg.parallel.prefetch import Prefetcher
+from objseg.regions.boxes import whole_image
+from objseg.regions.features import (
+    CropTrunk,
+    FeatureReader,
+    FeaturesError,
+    features_key,
+    save_features,
+    saved_key,
+    write_index,
+)
+from objseg.regions.proposals import candidates, read_boxes
+
+
+class Job(NamedTuple):
+    """An image of the data set, its candidate boxes (B, 4) and the key of their features.
+
+    Boxes and key are None where the image has no proposal list.
+    """
+
+    image: Image
+    boxes: np.ndarray | None
+    key: str | None
+
+
+def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=None):
+    """Make the features of ``images`` that are missing or out of date, then the index.
+
+    ``dataset`` is a Dataset, ``images`` some of its Images with regions; ``proposals`` is the
+    folder of proposals, ``deploy`` and ``weights`` are the trunk's (see
+    :class:`objseg.regions.features.CropTrunk`), ``out`` is the folder of the features. The index
+    lists every image of the data set whose features are up to date, and those that an earlier run
+    could not read. Returns {"made", "kept", "whole_image"}, numbers of images, of which the last
+    have no proposed box, and "unreadable", {image id: message}.
+
+    Raises FeaturesError when an image has no proposal list.
+    """
+    out, boxes = Path(out), Path(proposals) / "boxes"
+    if not boxes.is_dir():
+        raise FeaturesError(
+            f"{boxes} does not exist: the proposed boxes; make them with: "
+            f"python tools/make_proposals.py --kind boxes --data {dataset.directory}"
+        )
+    trunk = {"weights": sha256(weights), "deploy": sha256(deploy)}
+    jobs = {
+        image.id: _job(image, boxes, trunk) for image in dataset.all_images() if image.regions
+    }
+    keys = {
+        name: job.key for name, job in jobs.items()
+        if job.key and is_current(out / f"{name}.h5", job.image.path)
+        and saved_key(out / f"{name}.h5") == job.key
+    }
+    asked = [jobs[image.id] for image in images]
+    todo = [job for job in asked if job.image.id not in keys]
+    extractor = Extractor(dataset, todo, boxes, deploy, weights, out, gpu)
+    unreadable = {}
+    kept = len(asked) - len(todo)
+    with Progress(len(asked), "features", "image", initial=kept) as progress, \
+            contextlib.closing(Prefetcher(extractor, workers, count=len(todo))) as results:
+        for job, problem in zip(todo, results):
+            if problem:
+                unreadable[job.image.id] = problem
+                progress.write(f"skipped: {problem}")
+            else:
+                keys[job.image.id] = job.key
+            progress.advance()
+    if not keys:
+        raise FeaturesError(f"{dataset.directory}: no image to make features of")
+    before = _unreadable_before(out, jobs.keys() - keys.keys())
+    widths = _widths(out / f"{next(iter(keys))}.h5")
+    write_index(out, dataset.directory, keys, {**before, **unreadable}, *widths, trunk)
+    return {
+        "made": len(todo) - len(unreadable),
+        "kept": kept,
+        "whole_image": sum(_is_whole_image(job) for job in asked),
+        "unreadable": unreadable,
+    }
+
+
+def _unreadable_before(out, ids):
+    """Those of the images ``ids`` that the index in ``out`` calls unreadable: {id: message}."""
+    try:
+        before = FeatureReader(out).unreadable
+    except FeaturesError:
+        return {}
+    return {name: problem for name, problem in before.items() if name in ids}
+
+
+def _job(image, boxes, trunk):
+    path = boxes / f"{image.id}.txt"
+    if not path.is_file():
+        return Job(image, None, None)
+    chosen = candidates(read_boxes(path), image.width, image.height)
+    return Job(image, chosen, features_key(trunk, chosen, image.regions))
+
+
+def _is_whole_image(job):
+    whole = whole_image(job.image.width, job.image.height)
+    return job.boxes is not None and np.array_equal(job.boxes, whole[None])
+
+
+def _widths(path):
+    with h5py.File(path, "r") as file:
+        return [file[name].shape[1] for name in ("fc7", "fc8")]
+
+
+class Extractor:
+    """Makes the features of job number n; a background process loads the net when it needs it."""
+
+    def __init__(self, dataset, jobs, boxes, deploy, weights, out, gpu):
+        self.dataset, self.jobs, self.boxes, self.out = dataset, jobs, boxes, out
+        self.net = deploy, weights, gpu
+        self.trunk = None
+
+    def __call__(self, number):
+        """Write the file of job ``number``; returns None, or why the image cannot be read."""
+        image, boxes, key = self.jobs[number]
+        try:
+            pixels, _ = self.dataset.pixels_and_masks(image.id, image.path)
+        except ImageError as error:
+            return str(error)
+        if boxes is None:
+            raise FeaturesError(
+                f"{self.boxes / image.id}.txt does not exist: the proposed boxes; make them with: "
+                f"python tools/make_proposals.py --kind boxes --data {self.dataset.directory}"
+            )
+        self.trunk = self.trunk or CropTrunk(*self.net)
+        features = self.trunk(pixels, boxes)
+        ids, truth = [region.id for region in image.regions], [r.box for r in image.regions]
+        _, region_fc8 = self.trunk.features(pixels, np.array(truth))
+        save_features(self.out / f"{image.id}.h5", features, ids, region_fc8, key)
+        return None

@@ -1,0 +1,124 @@
+"""Candidate regions of an image on disk: boxes as EdgeBoxes lists are published, MCG's segments."""
+
+import io
+import warnings
+
+import numpy as np
+
+from objseg.data.masks import MaskError
+from objseg.files import write_text
+from objseg.regions.boxes import clip, whole_image
+
+COUNT = 100
+"""Candidates of an image: "the 100 top-scoring" ones (section 4.1)."""
+
+
+class ProposalError(ValueError):
+    """A list of candidates that cannot be used; the message names the file."""
+
+
+def read_boxes(path):
+    """Read the list of an image's boxes, best first, as it stands: int64 (B, 4).
+
+    A row is ``xmin ymin xmax ymax`` in inclusive pixels from 0, in any notation of numbers, which
+    are rounded. Boxes may reach outside the image and the file may be empty: see
+    :func:`candidates`. Raises ProposalError for a missing file or another content.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # numpy's, of an empty file
+            rows = np.loadtxt(path, ndmin=2)
+    except OSError as error:
+        raise ProposalError(
+            f"{path}: {error.strerror or 'no such file'}: the boxes proposed for an image; make "
+            "them with: python tools/make_proposals.py --kind boxes"
+        ) from error
+    except ValueError as error:
+        raise ProposalError(f"{path}: {error}; expected rows of xmin ymin xmax ymax") from error
+    rows = rows if rows.size else np.zeros((0, 4))
+    if rows.shape[1] != 4:
+        raise ProposalError(f"{path}: {rows.shape[1]} columns, expected xmin ymin xmax ymax")
+    wrong = np.flatnonzero(~(np.abs(rows) < 2 ** 31).all(axis=1)
+                           | (rows[:, :2] > rows[:, 2:]).any(axis=1))
+    if len(wrong):
+        row = " ".join(f"{value:g}" for value in rows[wrong[0]])
+        raise ProposalError(
+            f"{path}: box {wrong[0] + 1} is {row}, expected xmin <= xmax and ymin <= ymax"
+        )
+    return np.rint(rows).astype(np.int64)
+
+
+def write_boxes(path, boxes):
+    """Write ``boxes`` (B, 4), best first, atomically and in the form of the published lists."""
+    text = io.StringIO()
+    np.savetxt(text, boxes, fmt="%16.7e", delimiter="")  # as MATLAB's "save -ascii" writes them
+    write_text(path, text.getvalue())
+
+
+def candidates(boxes, width, height, count=COUNT, tally=None):
+    """Turn a list of boxes (B, 4), best first, into the at most ``count`` ones in use: int64.
+
+    They are cut to an image of ``width`` x ``height`` pixels and dropped where they lie outside.
+    **Where none is left, the whole image is the one candidate.** ``tally``, a collections.Counter,
+    counts "cut", "outside" and "whole image".
+    """
+    boxes = np.asarray(boxes, np.int64).reshape(-1, 4)
+    inside = clip(boxes, width, height)
+    found = inside[:count] if len(inside) else whole_image(width, height)[None]
+    if tally is not None:
+        outside = len(boxes) - len(inside)
+        changed = (boxes < 0).any(axis=1) | (boxes[:, 2:] >= (width, height)).any(axis=1)
+        tally["cut"] += np.count_nonzero(changed) - outside
+        tally["outside"] += outside
+        tally["whole image"] += not len(inside)
+    return found
+
+
+def tally_few(tally, count, only_whole, expressions):
+    """Count in ``tally`` so many ``expressions`` of an image that has few candidates.
+
+    ``tally`` is a Counter or None, ``count`` the number of candidates, ``only_whole`` whether the
+    whole image stands in for none at all.
+    """
+    if tally is not None and only_whole:
+        tally["whole image the only candidate"] += expressions
+    elif tally is not None and count < COUNT:
+        tally[f"fewer than {COUNT} candidates"] += expressions
+
+
+def read_mcg(path, height, width, count=COUNT):
+    """Read the first ``count`` segments of MCG's result for an image, best first: bool (B, H, W).
+
+    The file is MATLAB's (up to version 7) and holds a matrix ``mask``, H x W x N. Raises MaskError
+    for another content or another size of image.
+    """
+    import scipy.io  # only here: what was prepared is read without it
+
+    try:
+        content = scipy.io.loadmat(path, variable_names=["mask"])
+    except Exception as error:  # a damaged file makes loadmat raise nearly anything
+        raise MaskError(f"{path}: not a readable MATLAB file ({error or type(error).__name__})") \
+            from error
+    mask = content.get("mask")
+    if mask is None:
+        raise MaskError(f"{path}: holds no variable 'mask'; expected MCG's segments, H x W x N")
+    mask = mask[..., None] if mask.ndim == 2 else mask  # MATLAB drops a last side of 1
+    if mask.dtype.kind not in "biuf" or mask.ndim != 3 or mask.shape[:2] != (height, width):
+        raise MaskError(
+            f"{path}: mask is {mask.dtype} of shape {mask.shape}, expected numbers of shape "
+            f"({height}, {width}, N), as the image is {width}x{height} pixels"
+        )
+    return np.moveaxis(mask[..., :count], 2, 0) != 0
+
+
+def mask_iou(masks, others):
+    """Intersection over union of all pairs of ``masks`` (B, H, W) and ``others`` (R, H, W).
+
+    Returns float64 (B, R); 0 where both are empty.
+    """
+    first, second = (
+        np.reshape(part, (len(part), -1)).astype(np.float32) for part in (masks, others)
+    )
+    shared = (first @ second.T).astype(np.float64)  # exact below 2 ** 24 pixels
+    union = first.sum(axis=1)[:, None] + second.sum(axis=1) - shared
+    return shared / np.maximum(union, 1)

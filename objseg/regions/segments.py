@@ -1,0 +1,56 @@
+"""Segment proposals of an image: reading them, and what the net of models/mcg.py sees of them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from objseg.data.masks import MaskError, bounding_box, load_masks
+from objseg.regions.boxes import spatial_features
+from objseg.regions.crops import masked_crop
+
+
+def segments_file(folder, image_id):
+    """Return the path of an image's segments, a file of :func:`objseg.data.masks.save_masks`."""
+    return Path(folder) / f"{image_id}.npz"
+
+
+def read_segments(folder, image_id, height, width):
+    """Read an image's segment proposals, best first: a list of bool (height, width).
+
+    Empty ones are dropped; the whole image stands in for none at all. Raises ValueError, saying
+    what to run, when the file is missing or broken or belongs to an image of another size.
+    """
+    path = segments_file(folder, image_id)
+    again = "make it again with: python tools/make_proposals.py --kind segments"
+    try:
+        segments = [mask for mask in load_masks(path).values() if mask.any()]
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path} does not exist: the segment proposals of the image {image_id}; make them "
+            "with: python tools/make_proposals.py --kind segments"
+        ) from None
+    except MaskError as error:
+        raise ValueError(f"{error}; {again}") from error
+    for mask in segments:
+        if mask.shape != (height, width):
+            raise ValueError(
+                f"{path}: segments of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
+                f"{width}x{height}; {again}"
+            )
+    return segments or [np.ones((height, width), bool)]
+
+
+def segment_inputs(image, segments, side):
+    """Return what the net sees of R ``segments``, bool (H, W), of ``image``, BGR uint8 (H, W, 3).
+
+    {"image": the segments alone, uint8 (R, 3, side, side), see
+    :func:`objseg.regions.crops.masked_crop`; "spatial": where their boxes lie, float32 (R, 8, 1,
+    1)}
+    """
+    height, width = image.shape[:2]
+    boxes = [bounding_box(segment) for segment in segments]
+    crops = np.stack([masked_crop(image, segment, side) for segment in segments])
+    return {
+        "image": crops.transpose(0, 3, 1, 2),
+        "spatial": spatial_features(boxes, width, height)[:, :, None, None],
+    }

@@ -1,0 +1,1 @@
+"""Training: the loop, its snapshots and log, and the memory that it needs."""

@@ -1,0 +1,78 @@
+"""What makes two training runs the same run: data set, vocabulary, size, net and solver."""
+
+import hashlib
+import json
+
+from caffe.proto import caffe_pb2
+from google.protobuf import json_format, text_format
+
+from objseg.files import sha256
+from objseg.regions.features import FeatureReader
+from objseg.regions.segments import segments_file
+
+PLACES = {"data", "features", "proposals", "workers"}
+"""Parameters of a data layer that a run may change: where things lie, and who reads them."""
+
+WITHOUT_EFFECT = {
+    "net", "weights", "snapshot_prefix", "snapshot", "display", "average_loss", "solver_mode",
+    "device_id", "test_iter", "test_interval", "test_initialization",
+}
+"""Solver values that the weights do not depend on, once there is a snapshot to go on from."""
+
+
+def fingerprint(dataset, size, net, solver):
+    """Describe a training run by what its weights depend on; a dict of JSON values.
+
+    ``dataset`` is a Dataset, ``size`` a size's name, ``net`` the train net's NetParameter, whose
+    data layers are called "data", and ``solver`` the text of the solver file. Paths, the number of
+    workers and the test phase are left out.
+    """
+    parameters = text_format.Parse(solver, caffe_pb2.SolverParameter())
+    values = json_format.MessageToDict(parameters, preserving_proto_field_name=True)
+    batches = json.loads(net.layer[0].python_param.param_str)
+    return {
+        "size": {"name": size},
+        "data set": {name: sha256(dataset.directory / name)[:16]
+                     for name in ("index.json", "vocabulary.txt")},
+        "batches": {k: v for k, v in batches.items() if k not in PLACES},
+        "regions": _regions(batches, dataset),
+        "solver": {k: v for k, v in values.items() if k not in WITHOUT_EFFECT},
+        "net": {layer.name: _digest(layer) for layer in net.layer if layer.name != "data"},
+    }
+
+
+def _regions(batches, dataset):
+    """Checksums of the features or segments that a data layer reads, if any, by kind.
+
+    They are those of the images that are trained on; a file that is missing is found elsewhere.
+    """
+    ids = [image.id for image in dataset.images(batches["split"])]
+    found = {}
+    if "features" in batches:
+        keys = FeatureReader(batches["features"]).keys
+        found["features"] = [keys.get(name) for name in ids]
+    if "proposals" in batches:
+        files = [segments_file(batches["proposals"], name) for name in ids]
+        found["segments"] = [sha256(path) if path.is_file() else None for path in files]
+    return {
+        kind: hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        for kind, parts in found.items()
+    }
+
+
+def _digest(layer):
+    return hashlib.sha256(layer.SerializeToString(deterministic=True)).hexdigest()[:16]
+
+
+def differences(earlier, now, most=6):
+    """Say in words (str) how the fingerprint ``earlier`` differs from ``now``; "" if it does not.
+
+    At most the first ``most`` differences are told.
+    """
+    found = []
+    for part in now:
+        one, other = earlier.get(part, {}), now[part]
+        found += [f"{part}: {key} was {one.get(key)}, is {other.get(key)}"
+                  for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+    more = [f"and {len(found) - most} more"] if len(found) > most else []
+    return "; ".join(found[:most] + more)

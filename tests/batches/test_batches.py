@@ -1,0 +1,294 @@
+"""Batches: their content against the data set, their order, and the processes that make them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import caffe
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import binary_dilation
+
+from objseg.batches.ours import BatchMaker, BatchSettings, Order
+from objseg.data.dataset import Dataset
+from objseg.data.expressions import PAD, tokenize
+from objseg.files import REPOSITORY
+from objseg.geometry import resize_and_pad, resize_and_pad_mask
+from objseg.parallel.prefetch import Prefetcher, WorkerError
+
+
+def settings(data, **changes):
+    values = dict(data=str(data), split="train", batch=6, input=64, words=20, vocabulary=1000,
+                  label=64, expressions_per_image=2, workers=1)
+    return BatchSettings(**{**values, **changes})
+
+
+def placed_by_pillow(image, size, filter=Image.BILINEAR):
+    """Resize to ``size`` with kept aspect, centred on black, by another library."""
+    scale = size / max(image.size)
+    inner = [round(side * scale) for side in image.size]
+    square = Image.new(image.mode, (size, size))
+    corner = [(size - side) // 2 for side in inner]
+    square.paste(image.resize(inner, filter), tuple(corner))
+    return np.array(square)
+
+
+@pytest.mark.parametrize("group_size", [1, 3, None])
+def test_an_epoch_is_every_sample_once_but_for_filled_groups(scenes, group_size):
+    samples = Dataset(scenes).samples("train")
+    order = Order(samples, group_size, seed=3)
+    seen = [index for p in range(len(order)) for index in order.group(p)]
+    assert set(seen) == set(range(len(samples)))
+    if group_size != 3:
+        assert len(seen) == len(samples)
+    for position in range(len(order)):
+        assert len({samples[i].image.id for i in order.group(position)}) == 1
+
+
+def test_the_order_follows_the_seed_and_changes_with_the_epoch(scenes):
+    samples = Dataset(scenes).samples("train")
+
+    def epoch(seed, number):
+        order = Order(samples, 1, seed)
+        return [order.group(number * len(order) + p) for p in range(len(order))]
+
+    assert epoch(1, 0) == epoch(1, 0)
+    assert epoch(1, 0) != epoch(1, 1)
+    assert epoch(1, 0) != epoch(2, 0)
+
+
+def test_a_batch_holds_its_samples(scenes):
+    maker = BatchMaker(settings(scenes))
+    batch, dataset = maker(4), maker.dataset
+    groups = [maker.order.group(4 * 3 + n) for n in range(3)]
+    samples = [maker.samples[index] for group in groups for index in group]
+    assert batch["image"].shape == (3, 3, 64, 64) and batch["image"].dtype == np.uint8
+    assert batch["label"].shape == (6, 1, 64, 64)
+    assert batch["image_index"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert not batch["unreadable"]
+    for n, sample in enumerate(samples):
+        tokens, continuation = dataset.vocabulary.encode(sample.expression, 20)
+        assert batch["tokens"][:, n].tolist() == tokens.tolist()
+        assert batch["continuation"][:, n].tolist() == continuation.tolist()
+        label, image = batch["label"][n, 0], batch["image"][n // 2]
+        mask = dataset.masks(sample.image.id)[sample.region.id]
+        expected = placed_by_pillow(Image.fromarray(mask.astype(np.uint8) * 255), 64, Image.BOX)
+        expected = expected > 127
+        # The libraries round half a pixel differently: up to one pixel at the border.
+        for one, other in ((label, expected), (expected, label)):
+            assert one.any() and not (one & ~binary_dilation(other, np.ones((3, 3)))).any()
+        # Pillow smooths when it reduces, so single pixels differ; the picture must not.
+        picture = placed_by_pillow(Image.open(sample.image.path), 64)[..., ::-1].astype(int)
+        difference = np.abs(image.transpose(1, 2, 0) - picture)
+        assert difference.mean() < 8 and not image[:, picture.sum(axis=2) == 0].any()
+
+
+def test_coarse_labels_are_the_full_labels_downsampled(scenes):
+    full = BatchMaker(settings(scenes))(0)["label"]
+    for rule, function in (("any", np.max), ("majority", lambda b, axis: np.mean(b, axis) > 0.5)):
+        coarse = BatchMaker(settings(scenes, label=2, label_rule=rule))(0)["label"]
+        blocks = full.reshape(6, 1, 2, 32, 2, 32)
+        np.testing.assert_array_equal(coarse, function(blocks, axis=(3, 5)))
+
+
+@pytest.mark.parametrize("frequent", [0, 30])
+def test_word_labels_mark_the_regions_that_a_word_is_said_of(scenes, frequent):
+    maker = BatchMaker(settings(
+        scenes, batch=2, expressions_per_image=1, label_words=True, frequent_words=frequent
+    ))
+    batch, labelled = maker(0), maker.labelled.words
+    assert batch["label"].shape == (2, frequent or 1000, 64, 64)
+    if not frequent:
+        assert labelled == maker.dataset.vocabulary.words and not batch["label"][:, PAD].any()
+    group = maker.order.group(0)
+    image = maker.samples[group[0]].image
+    assert len(group) == sum(len(region.expressions) for region in image.regions)
+    masks = maker.dataset.masks(image.id)
+    words = {t for r in image.regions for e in r.expressions for t in tokenize(e)}
+    assert words & set(labelled)
+    for row, word in enumerate(labelled):
+        if word in words:
+            said_of = [resize_and_pad_mask(masks[r.id], 64) for r in image.regions
+                       if any(word in tokenize(e) for e in r.expressions)]
+            np.testing.assert_array_equal(batch["label"][0, row], np.any(said_of, axis=0))
+        elif word != "<unk>":
+            assert not batch["label"][0, row].any()
+
+
+def test_the_stream_is_the_same_for_any_number_of_workers(scenes):
+    streams = []
+    for workers in (1, 3):
+        stream = Prefetcher(BatchMaker(settings(scenes)), workers, first=2)
+        streams.append([next(stream) for _ in range(7)])
+        stream.close()
+    for one, three in zip(*streams):
+        for key in ("image", "tokens", "continuation", "label"):
+            np.testing.assert_array_equal(one[key], three[key])
+
+
+def test_an_unreadable_image_is_replaced_and_named(scenes, tmp_path):
+    data = tmp_path / "demo"
+    shutil.copytree(scenes, data)
+    shutil.copytree(Dataset(scenes).image_dir, tmp_path / "images")
+    index = (data / "index.json").read_text()
+    old = os.path.relpath(Dataset(scenes).image_dir, scenes)
+    for name in (old, str(Dataset(scenes).image_dir)):
+        index = index.replace(f'"image_dir": "{name}"', f'"image_dir": "{tmp_path}/images"')
+    (data / "index.json").write_text(index)
+    maker = BatchMaker(settings(data, batch=2))
+    broken = maker.samples[maker.order.group(0)[0]].image
+    assert broken.path.parent == tmp_path / "images"
+    broken.path.write_bytes(b"not a picture")
+    batch = maker(0)
+    assert len(batch["unreadable"]) == 1 and broken.path.name in batch["unreadable"][0]
+    # The next group that can be read stands in: the batches after it do not shift.
+    follower = next(g for g in map(maker.order.group, range(1, len(maker.order)))
+                    if maker.samples[g[0]].image.id != broken.id)
+    expected = resize_and_pad(cv2.imread(str(maker.samples[follower[0]].image.path)), 64)
+    np.testing.assert_array_equal(batch["image"][0], expected.transpose(2, 0, 1))
+    for path in (tmp_path / "images").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="not one image of the train split can be read"):
+        maker(1)
+
+
+def test_the_data_layer_serves_the_batches_as_caffe_wants_them(scenes, tmp_path, capfd):
+    parameters = settings(scenes, batch=4, label=2)
+    path = tmp_path / "net.prototxt"
+    path.write_text(f"""layer {{ name: "data" type: "Python" top: "image" top: "tokens"
+        top: "continuation" top: "label" top: "image_index" python_param {{
+        module: "ours_data" layer: "OursDataLayer"
+        param_str: '{json.dumps(asdict(parameters))}' }} }}""")
+    net, maker = caffe.Net(str(path), caffe.TRAIN), BatchMaker(parameters)
+    for number in (0, 1, 5):
+        if number == 5:
+            net.layers[0].seek(5)
+        blobs, batch = net.forward(), maker(number)
+        # BGR, as VGG-16 was trained: blue, the first channel, has the smallest mean.
+        for channel, mean in enumerate((103.939, 116.779, 123.68)):
+            np.testing.assert_allclose(
+                blobs["image"][:, channel] + mean, batch["image"][:, channel], atol=1e-4
+            )
+        for key in ("tokens", "continuation", "label", "image_index"):
+            np.testing.assert_array_equal(blobs[key], batch[key])
+    message = "7.jpg: broken"
+    net.layers[0].stream.close()
+    net.layers[0].stream = iter([{**maker(0), "unreadable": [message, message]}] * 2)
+    for _ in range(2):
+        net.forward()
+    assert capfd.readouterr().err.count(message) == 1
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(seed=-1), "seed is -1"),
+    (dict(batch=5), "does not divide into images"),
+    (dict(label=7), "does not divide an input"),
+    (dict(label_rule="some"), "label_rule is 'some'"),
+    (dict(workers=0), "workers is 0"),
+    (dict(batch="6"), "batch is '6'"),
+    (dict(vocabulary=10), "larger than the net's embedding of 10 rows"),
+    (dict(split="nowhere"), "nowhere"),
+])
+def test_bad_settings_are_named(scenes, changes, message):
+    with pytest.raises(ValueError, match=message):
+        BatchMaker(settings(scenes, **changes))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_a_stream_of_so_many_items_ends(workers, count):
+    stream = Prefetcher(lambda item: item * item, workers, first=3, count=count)
+    assert list(stream) == [item * item for item in range(3, 3 + count)]
+    stream.close()
+
+
+# ---- processes ----
+
+def test_a_failing_worker_reports_its_traceback():
+    stream = Prefetcher(lambda item: 1 // (2 - item), workers=2)
+    assert [next(stream), next(stream)] == [0, 1]
+    with pytest.raises(WorkerError, match="ZeroDivisionError"):
+        next(stream)
+    stream.close()
+
+
+def test_a_killed_worker_is_noticed():
+    stream = Prefetcher(lambda item: os.kill(os.getpid(), signal.SIGKILL), workers=1)
+    with pytest.raises(WorkerError, match="exit code -9"):
+        next(stream)
+    stream.close()
+
+
+def test_a_worker_killed_while_it_sends_is_noticed():
+    stream = Prefetcher(lambda item: np.zeros(10**6), workers=1)  # more than a pipe holds
+    time.sleep(0.5)
+    stream.workers[0][0].kill()
+    with pytest.raises(WorkerError, match="exit code -9"):
+        next(stream)
+    stream.close()
+
+
+def test_the_queue_is_bounded(tmp_path):
+    def make(item):
+        (tmp_path / str(item)).touch()
+        return np.zeros(10**6)  # more than a pipe holds
+
+    stream = Prefetcher(make, workers=2)
+    next(stream)
+    time.sleep(0.5)
+    made = len(list(tmp_path.iterdir()))
+    stream.close()
+    assert made <= 1 + 2 * 2  # the one taken, and a finished and a new one for each worker
+
+
+def children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_outlives_a_killed_caffe(slim_nets, how):
+    """The caffe command itself, killed while it trains."""
+    process = subprocess.Popen(
+        ["caffe", "train", "-solver", str(long_solver(slim_nets))], cwd=str(REPOSITORY),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: process.poll() is not None or len(children(process.pid)) >= 2)
+    workers = children(process.pid)
+    assert len(workers) == 2  # one for the train and one for the val split
+    process.send_signal(how)
+    process.wait(timeout=60)
+    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def long_solver(slim_nets):
+    lines = (slim_nets / "solver_lowres.prototxt").read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("weights:"))
+    text = text.replace("max_iter: 2", "max_iter: 999")
+    path = slim_nets / "long.prototxt"
+    path.write_text(text)
+    return path
+
+
+def test_closing_ends_the_workers():
+    code = ("from objseg.parallel.prefetch import Prefetcher\n"
+            "s = Prefetcher(lambda i: i, 2)\n"
+            "assert next(s) == 0\n"
+            "workers = [p for p, _ in s.workers]\n"
+            "s.close(); s.close()\n"
+            "assert not any(p.is_alive() for p in workers)\n")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=str(REPOSITORY))

@@ -1,0 +1,227 @@
+"""Devices: what a user is told when a GPU cannot be used, or a batch does not fit it."""
+
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import caffe
+import pytest
+from support.commands import run_tool
+
+from checks.gpu import machine
+from checks.gpu.scenes import make_scenes
+from objseg.caffe import cuda_driver, devices
+from objseg.training.cost import Memory
+
+# As CUDA_CHECK of Caffe's device_alternate.hpp prints them, with CUDA's numbers and texts.
+CHECK = "F20260101 00:00:00.000000 1234 {file}] Check failed: error == cudaSuccess ({text}"
+
+
+def failed(text, file="common.cpp:152"):
+    return ("WARNING: Logging before InitGoogleLogging() is written to STDERR\n"
+            f"{CHECK.format(file=file, text=text)}\n*** Check failure stack trace: ***\n")
+
+
+def has_gpu():
+    try:
+        return bool(cuda_driver.devices())
+    except cuda_driver.DriverError:
+        return False
+
+
+@pytest.fixture
+def caffe_that_says(tmp_path, monkeypatch):
+    """Put a stand-in for pycaffe first on the path; it ends as Caffe does, with given words."""
+    def make(words):
+        folder = tmp_path / "stand_in" / "caffe"
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(
+            "import os, sys\n"
+            f"with open({str(tmp_path / 'calls')!r}, 'a') as stream: stream.write('x')\n"
+            f"sys.stderr.write({words!r}); sys.stderr.flush()\n"
+            "os.abort()\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", str(folder.parent))
+        devices._problem.cache_clear()
+        return tmp_path / "calls"
+    yield make
+    devices._problem.cache_clear()
+
+
+def test_a_caffe_without_cuda_says_so_for_real():
+    """The installed Caffe itself; nothing stands in for it."""
+    probe = subprocess.run([sys.executable, "-c", devices.PROBE, "0"], stderr=subprocess.PIPE,
+                           stdout=subprocess.DEVNULL, text=True)
+    if probe.returncode == 0:
+        pytest.skip("this Caffe can use a GPU")
+    if "CPU-only" not in probe.stderr:
+        pytest.skip("this Caffe is built with CUDA")
+    with pytest.raises(ValueError, match="^--gpu 0: this Caffe cannot use it: it was built for the "
+                                         "CPU only; use --cpu"):
+        devices.use_device(0)
+
+
+@pytest.mark.parametrize("text, advice", [
+    ("35 vs. 0)  CUDA driver version is insufficient for CUDA runtime version", "CUDA 13: 580"),
+    ("100 vs. 0)  no CUDA-capable device is detected", "CUDA_VISIBLE_DEVICES"),
+    ("38 vs. 0)  no CUDA-capable device is detected", "nvidia-smi"),
+    ("101 vs. 0)  invalid device ordinal", "no GPU of that number"),
+    ("10 vs. 0)  invalid device ordinal", "numbers start at 0"),
+    ("209 vs. 0)  no kernel image is available for execution on the device", "--architectures"),
+    ("48 vs. 0)  no kernel image is available for execution on the device", "architectures"),
+    ("2 vs. 0)  out of memory", "memory is full"),
+    ("999 vs. 0)  unknown error", "unknown error"),
+])
+def test_every_cause_has_its_remedy(text, advice):
+    message = devices.explain(failed(text))
+    assert advice in message and text.split(")  ")[1] in message
+
+
+@pytest.mark.parametrize("installed, there", [
+    ("535.104.05", "the NVIDIA driver 535.104.05 serves CUDA up to 12.2, too old"),
+    (None, "the NVIDIA driver of unknown version serves CUDA up to 12.2, too old"),
+])
+def test_a_driver_that_is_too_old_is_not_taken_for_none(monkeypatch, installed, there):
+    monkeypatch.setattr(cuda_driver, "cuda_version", lambda: (12, 2))
+    monkeypatch.setattr(cuda_driver, "driver_version", lambda: installed)
+    message = devices.explain(failed("35 vs. 0)  CUDA driver version is insufficient"))
+    assert message.startswith(there) and "update the driver" in message
+
+
+def test_an_end_without_words_is_told_too():
+    assert "without a word" in devices.explain("")
+    assert "ImportError: no caffe" in devices.explain("Traceback …\nImportError: no caffe\n")
+
+
+def test_a_failing_caffe_is_asked_once_and_does_not_end_this_process(caffe_that_says):
+    calls = caffe_that_says(failed("209 vs. 0)  no kernel image is available"))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="--gpu 3: .* other GPU architectures"):
+            devices.use_device(3)
+    assert calls.read_text() == "x"
+    devices.use_device(None)  # the CPU needs no asking
+    assert calls.read_text() == "x"
+
+
+def test_a_negative_number_is_no_gpu(caffe_that_says):
+    calls = caffe_that_says("not reached")
+    with pytest.raises(ValueError, match="--gpu -1: .*numbered from 0"):
+        devices.use_device(-1)
+    assert not calls.exists()
+
+
+def test_the_probe_needs_a_kernel_of_caffes_own(tmp_path):
+    """On the CPU the probe's net runs as it stands: only the device is taken out."""
+    code = devices.PROBE.replace("caffe.set_device(int(sys.argv[1]))", "") \
+        .replace("set_mode_gpu", "set_mode_cpu")
+    assert "set_device" not in code
+    subprocess.run([sys.executable, "-c", code, "0"], check=True, stderr=subprocess.DEVNULL)
+    assert 'type: "Pooling"' in code  # max pooling has no cuDNN variant in Caffe
+
+
+@pytest.mark.parametrize("text, version", [
+    ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\n"
+     "GCC version:  gcc version 11.4.0\n", "535.104.05"),
+    ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\n",
+     "580.65.06"),
+    ("something else\n", None),
+])
+def test_the_drivers_version_is_read_from_its_module(tmp_path, monkeypatch, text, version):
+    (tmp_path / "version").write_text(text)
+    monkeypatch.setattr(cuda_driver, "KERNEL_MODULE", tmp_path / "version")
+    assert cuda_driver.driver_version() == version
+    monkeypatch.setattr(cuda_driver, "KERNEL_MODULE", tmp_path / "none")
+    assert cuda_driver.driver_version() is None
+
+
+@pytest.mark.skipif(has_gpu(), reason="there is a GPU")
+def test_without_a_driver_the_driver_is_what_is_missing():
+    with pytest.raises(cuda_driver.DriverError, match="no NVIDIA driver|cuInit"):
+        cuda_driver.devices()
+    message = devices.explain(failed("35 vs. 0)  CUDA driver version is insufficient"))
+    assert message.startswith(("no NVIDIA driver is visible", "the NVIDIA driver "))
+
+
+@pytest.mark.skipif(not has_gpu(), reason="there is no GPU")
+def test_a_gpu_tells_its_memory_and_speed():
+    devices.use_device(0)
+    free, total = cuda_driver.memory()
+    assert 0 < free <= total
+    assert min(cuda_driver.bus_speed()) > 1e8
+    cuda_driver.synchronize()
+    caffe.set_mode_cpu()
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Put a stand-in in libcuda's place; its functions are to be set, those of errors are there."""
+    def describe(code, text):
+        text._obj.value = b"the kernel failed"
+
+    library = SimpleNamespace(cuGetErrorString=describe)
+    monkeypatch.setattr(cuda_driver.ctypes, "CDLL", lambda name: library)
+    return library
+
+
+def test_waiting_for_the_gpu_asks_the_driver_and_tells_what_failed(driver):
+    driver.cuCtxSynchronize = lambda: 0
+    cuda_driver.synchronize()
+    driver.cuCtxSynchronize = lambda: 719
+    with pytest.raises(cuda_driver.DriverError, match=r"^cuCtxSynchronize: the kernel failed .719"):
+        cuda_driver.synchronize()
+
+
+@pytest.mark.parametrize("capability, has", [((7, 5), False), ((8, 0), True), ((12, 0), True)])
+def test_tf32_is_there_since_compute_capability_8(monkeypatch, capability, has):
+    monkeypatch.setattr(
+        cuda_driver, "devices", lambda: [cuda_driver.Device(0, "a card", capability)]
+    )
+    assert machine.has_tf32(0) is has
+    assert machine.has_tf32(1) is machine.has_tf32(None) is False
+
+
+@pytest.mark.skipif(has_gpu(), reason="there is a GPU")
+def test_a_refused_gpu_leaves_what_an_earlier_training_made(tmp_path):
+    make_scenes(tmp_path / "scenes", train=2, test=1)
+    made = tmp_path / "out" / "lowres_vocabulary.txt"
+    made.parent.mkdir()
+    made.write_text("<unknown>\nwords\nof\nbefore\n")
+    before = made.read_text()
+    done = run_tool(
+        "tools/train.py", "--model", "lowres", "--size", "slim", "--data", tmp_path / "scenes",
+        "--out", made.parent, "--weights", "none", "--overwrite", "--gpu", 0, check=False,
+    )
+    assert done.returncode and "--gpu 0: this Caffe cannot use it" in done.stdout
+    assert list(made.parent.iterdir()) == [made] and made.read_text() == before
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize("batch, iter_size, together, free", [
+    (10, 1, 1, 8.5), (10, 3, 1, 8.5), (32, 1, 4, 20), (7, 1, 1, 5), (12, 1, 4, 7),
+])
+def test_a_batch_that_does_not_fit_names_one_that_does(batch, iter_size, together, free):
+    memory, free = Memory(fixed=2 * GIB, item=GIB), free * GIB
+    with pytest.raises(ValueError) as caught:
+        devices.check_room(memory, batch, iter_size, together, free)
+    largest, smaller, more = map(int, re.search(
+        r"the largest batch that fits is (\d+)\..* --batch (\d+) --iter-size (\d+)",
+        str(caught.value),
+    ).groups())
+    assert devices.check_room(memory, largest, 1, together, free) is None
+    assert memory.total(largest + together) + devices.SPARE > free
+    assert smaller * more == batch * iter_size  # the same step
+    assert smaller <= largest and smaller % together == largest % together == 0
+
+
+def test_a_gpu_too_small_for_anything_is_refused_without_a_batch():
+    with pytest.raises(ValueError, match="not even a batch of 2 is sure to fit"):
+        devices.check_room(Memory(8 * GIB, GIB), 4, 1, 2, 8 * GIB)
+
+
+def test_a_batch_that_fits_passes_and_one_that_leaves_nothing_spare_warns():
+    memory = Memory(GIB, GIB)
+    assert devices.check_room(memory, 3, 1, free=4 * GIB + devices.SPARE) is None
+    assert "CAFFE_CUDNN_WORKSPACE_MB" in devices.check_room(memory, 3, 1, free=4 * GIB)

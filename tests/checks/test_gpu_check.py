@@ -1,0 +1,294 @@
+"""The check of a GPU: it finds planted errors, where they are, and runs to its end without one."""
+
+import json
+import sys
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import caffe
+import l2_normalization
+import numpy as np
+import pytest
+from caffe import layers as L
+from support.commands import load_tool, run_tool
+
+from checks import torch_reference
+from checks.gpu import nets, parts, text
+from checks.gpu.check import Check
+from checks.gpu.comparison import (
+    LIMITS,
+    Comparison,
+    first_computed,
+    greatest_error,
+    length_error,
+    summary,
+)
+from checks.gpu.correctness import compare_with_torch
+from checks.gpu.scenes import make_scenes
+from checks.gpu.timing import run_iterations
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("check") / "scenes"
+    make_scenes(folder, train=4, test=2)
+    return folder
+
+
+@pytest.fixture
+def net(data, tmp_path):
+    """The slim high resolution train net with a batch in it."""
+    parameters = nets.read_net(nets.PROTOTXT / "slim" / "train_highres.prototxt")
+    caffe.set_mode_cpu()
+    net = nets.load(nets.comparable(nets.on_data(parameters, data, 1)), tmp_path, caffe.TRAIN)
+    net._forward(0, first_computed(net) - 1)
+    return net
+
+
+def beyond(differences, field, limit):
+    return {(d.layer, d.direction) for d in differences if not getattr(d, field) <= limit}
+
+
+def test_a_device_that_is_right_differs_by_nothing_and_every_value_is_left_as_it_should_be(net):
+    comparison = Comparison(net, device=caffe.set_mode_cpu)
+    layers, whole = list(comparison.layers()), list(comparison.whole())
+    assert {d.greatest for d in layers + whole} == {0.0}
+    left = [blob.diff.copy() for blobs in net.params.values() for blob in blobs]
+    net.clear_param_diffs()
+    net.forward(start=net._layer_names[first_computed(net)])
+    net.backward()
+    for found, blob in zip(left, (b for blobs in net.params.values() for b in blobs)):
+        np.testing.assert_array_equal(found, blob.diff)
+        assert blob.diff.any()
+    # every layer is there in both directions
+    assert {d.layer for d in layers if d.direction == "forward"} >= set(net.params)
+    assert {d.layer for d in layers if d.direction == "backward"} >= set(net.params)
+
+
+def test_an_error_in_a_kernel_shows_in_its_layer_alone(net):
+    """The device multiplies fc7's weights by 1.05, as a wrong kernel would."""
+    weights, right = net.params["fc7"][0].data, net.params["fc7"][0].data.copy()
+    comparison = Comparison(
+        net, lambda: np.copyto(weights, right), lambda: np.copyto(weights, 1.05 * right)
+    )
+    limits = LIMITS["float32"]
+    found = beyond(comparison.layers(), "greatest", limits.layer)
+    assert found == {("fc7", "forward"), ("fc7", "backward")}
+    whole = beyond(comparison.whole(), "length", limits.values)
+    assert ("relu7", "forward") in whole and ("relu6", "forward") not in whole
+
+
+def test_an_error_in_a_gradient_shows_in_its_layer_alone(net, monkeypatch):
+    right = l2_normalization.l2_normalize_gradient
+
+    def use(function):
+        return lambda: monkeypatch.setattr(l2_normalization, "l2_normalize_gradient", function)
+
+    comparison = Comparison(net, use(right), use(lambda *arguments: -right(*arguments)))
+    found = beyond(comparison.layers(), "greatest", LIMITS["float32"].layer)
+    assert found == {("features_unit", "backward"), ("expression_unit", "backward")}
+    whole = beyond(comparison.whole(), "length", LIMITS["float32"].gradients)
+    assert ("lstm", "backward") in whole and ("mlp_l1", "backward") not in whole
+
+
+class Idle:
+    """A net of which, while ``idle``, one layer does nothing in one direction."""
+
+    def __init__(self, net, layer, direction):
+        self.net, self.idle = net, False
+        self.left_out = (direction, list(net._layer_names).index(layer))
+
+    def __getattr__(self, name):
+        return getattr(self.net, name)
+
+    def _forward(self, first, last):
+        self._pass("forward", range(first, last + 1))
+
+    def _backward(self, first, last):
+        self._pass("backward", range(first, last - 1, -1))
+
+    def _pass(self, direction, indices):
+        for index in indices:
+            if not (self.idle and (direction, index) == self.left_out):
+                getattr(self.net, f"_{direction}")(index, index)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("layer", [
+    "conv5_3", "relu5_3", "pool5", "features_unit", "embedding", "lstm", "upsample32s", "loss",
+])
+def test_a_layer_that_does_nothing_on_the_device_fails(net, layer, direction):
+    net = Idle(net, layer, direction)
+    comparison = Comparison(net, lambda: setattr(net, "idle", False),
+                            lambda: setattr(net, "idle", True))
+    limits = LIMITS["TF32"]
+    found = list(comparison.layers())
+    assert beyond(found, "greatest", limits.layer) == {(layer, direction)}
+    assert max(d.greatest for d in found) > 0.1
+    limit = limits.values if direction == "forward" else limits.gradients
+    assert beyond(comparison.whole(), "length", limit)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_each_device_goes_backward_from_its_own_forward_pass(tmp_path, in_place):
+    """Dropout's mask on a GPU is none that the CPU can read; here each device drops others."""
+    net = caffe.NetSpec()
+    net.x, net.target = (L.Input(input_param=dict(shape=dict(dim=[4, 50]))) for _ in range(2))
+    net.scores = L.InnerProduct(net.x, num_output=50, weight_filler=dict(type="xavier"))
+    net.drop = L.Dropout(net.scores, in_place=in_place)
+    net.loss = L.EuclideanLoss(net.drop, net.target)
+    caffe.set_mode_cpu()
+    net = nets.load(net.to_proto(), tmp_path, caffe.TRAIN)
+    net.blobs["x"].data[...] = net.blobs["target"].data[...] = 1
+    comparison = Comparison(net, *(partial(caffe.set_random_seed, seed) for seed in (1, 2)))
+    different = {(d.layer, d.direction) for d in comparison.layers() if d.greatest}
+    assert different == {("drop", "forward"), ("drop", "backward")}
+
+
+def test_weights_rounded_as_tf32_does_pass_as_tf32_and_are_seen(net):
+    blobs = [blob.data for blobs in net.params.values() for blob in blobs]
+    exact = [data.copy() for data in blobs]
+    bits = [data.view(np.uint32) + np.uint32(0x1000) & np.uint32(0xffffe000) for data in exact]
+    rounded = [b.view(np.float32) for b in bits]  # to 10 bits after the point
+    comparison = Comparison(
+        net, lambda: list(map(np.copyto, blobs, exact)),
+        lambda: list(map(np.copyto, blobs, rounded)),
+    )
+    limits = LIMITS["TF32"]
+    worst, failed = summary(
+        comparison.layers(), "greatest", dict(forward=limits.layer, backward=limits.layer)
+    )
+    assert not failed and 1e-5 < worst["Convolution"]["forward"] < limits.layer
+    _, failed = summary(
+        comparison.whole(), "length", dict(forward=limits.values, backward=limits.gradients)
+    )
+    assert not failed
+
+
+def test_the_errors_are_relative_and_nan_fails():
+    expected = np.array([[3.0, -4.0]])
+    assert greatest_error(expected, expected + [[0.0, 0.4]]) == pytest.approx(0.1)
+    assert length_error(expected, expected + [[0.3, 0.4]]) == pytest.approx(0.1)
+    assert greatest_error(np.zeros(2), np.full(2, 7.0)) == 7.0
+    difference = SimpleNamespace(type="ReLU", direction="forward", greatest=np.nan)
+    worst, failed = summary([difference], "greatest", dict(forward=1.0))
+    assert failed == [difference] and np.isnan(worst["ReLU"]["forward"])
+
+
+def test_every_committed_net_is_in_the_plan(tmp_path):
+    check = Check(tmp_path, 0, "", 1, None)
+    plan = parts.plan(check, [1, 10], quick=False, tf32=True)
+    committed = nets.committed("train") + nets.committed("deploy")
+    slim = {p.name for p in committed if p.parent.name == "slim"}
+    assert slim == {p.name for p in committed if p.parent.name != "slim"}
+    planned = {part.split()[1] for part in plan if part.startswith("net ")}
+    assert planned == {f"slim/{name[:-9]}" for name in slim} | {
+        name[:-9] for name in slim if name.startswith("train_")}
+    assert {part.split()[0] for part in plan} == set(parts.FUNCTIONS)
+    without = [part for part in plan if not part.endswith(" TF32")]
+    assert parts.plan(check, [1, 10], quick=False, tf32=False) == without != plan
+
+
+@pytest.mark.parametrize("size, quick", [("", False), ("", True), ("slim", False)])
+def test_no_layer_type_is_forgotten(size, quick):
+    names = parts.compared_nets(size, quick)
+    results = {f"net {name}": {"layers": nets.layer_types([name])} for name in names}
+    assert parts.uncovered(results, size) == []
+    assert {"LSTM", "Embed", "Deconvolution", "Python"} <= set(parts.uncovered({}, size))
+    assert len(parts.compared_nets("", True)) < len(parts.compared_nets("", False))
+
+
+def test_inputs_are_of_the_kind_that_their_layers_take(data, tmp_path):
+    for path in (p for p in nets.committed("deploy") if p.parent.name == "slim"):
+        parameters = nets.read_net(path)
+        net = nets.load(parameters, tmp_path, caffe.TEST)
+        nets.fill(net, parameters)
+        (output, *_) = net.forward().values()
+        assert np.isfinite(output).all(), path
+        if "tokens" in net.blobs:
+            rows = net.params["embedding"][0].shape[0]
+            tokens = net.blobs["tokens"].data
+            assert 0 <= tokens.min() and tokens.max() < rows and (tokens % 1 == 0).all()
+            assert not net.blobs["continuation"].data[0].any()
+
+
+def test_a_rehearsal_runs_to_its_end(tmp_path):
+    done = run_tool(
+        "tools/gpu_check.py", "--rehearse", "--size", "slim", "--iterations", 1, "--images", 1,
+        "--out", tmp_path,
+        "--only", "machine|solvers|net slim/train_highres|training highres|segmentation",
+    )
+    report = (tmp_path / "report.txt").read_text()
+    assert report in done.stdout and "REHEARSAL" in report and "All parts passed" in report
+    results = json.loads((tmp_path / "report.json").read_text())
+    assert results["rehearsal"] and all(map(text.passed, results["parts"].values()))
+    training = results["parts"]["training highres 1"]
+    assert training["losses"][0] == pytest.approx(training["loss_on_the_cpu"])
+    assert len(training["seconds"]) == 1 and training["operations"][1] > 0
+    segmentation = results["parts"]["segmentation"]
+    assert np.mean(segmentation["alone"]) > np.mean(segmentation["shared"]) > 0
+    assert "NOT COMPARED" in report  # of the nets that --only left out
+    assert not (tmp_path / "work").exists()
+
+
+def test_an_iteration_is_over_when_the_device_is():
+    done = []
+    data_layer = SimpleNamespace(seconds=0.0)
+    solver = SimpleNamespace(
+        net=SimpleNamespace(layers=[data_layer], blobs={"loss": SimpleNamespace(data=1)}),
+        step=lambda count: done.append("step"),
+    )
+    result = run_iterations(solver, 1, lambda: done.append("wait") or time.sleep(0.1))
+    assert done == ["step", "wait"] * 2
+    assert result["seconds"][0] >= 0.1 and result["data_seconds"] == [0]
+
+
+def test_a_part_that_fails_is_recorded_and_reported(tmp_path):
+    tool = load_tool("gpu_check")
+    options = SimpleNamespace(out=tmp_path, size="slim", iterations=1, rehearse=True, timeout=60)
+    result = tool.run_part("net slim/train_nothing", options, None)
+    assert "train_nothing" in result["failure"] and not text.passed(result)
+    lines = "\n".join(text.report({"net slim/train_nothing": result}, rehearsal=True))
+    assert "net slim/train_nothing: did not run" in lines and "All parts passed" not in lines
+    options.timeout = 0.01
+    assert "not done after" in tool.run_part("solvers", options, None)["failure"]
+
+
+def test_a_difference_is_named_in_the_report():
+    difference = dict(layer="fc7", type="Convolution", direction="forward", array="fc7",
+                      greatest=0.3, length=0.2)
+    result = dict(
+        arithmetic="float32", limits=LIMITS["float32"]._asdict(), passed=False,
+        layers={"Convolution": {"forward": 0.3}}, whole={"Convolution": {"forward": 0.2}},
+        failed=[difference], failed_whole=[],
+    )
+    lines = "\n".join(text.report({"net slim/train_lowres": result}, rehearsal=False))
+    assert "fc7 (Convolution) forward, fc7: greatest 3.0e-01" in lines and "REHEARSAL" not in lines
+
+
+def test_pytorch_computes_the_same_scores_and_gradients(data):
+    python = torch_reference.find_python()
+    if python is None:
+        pytest.skip("no Python with torch")
+    result = compare_with_torch(Check(data.parent, None, "slim", 1, python))
+    assert result["passed"], result["errors"]
+
+
+@pytest.mark.parametrize("sees, rehearsal, left_out", [
+    (False, False, ("torch",)), (False, True, ()), (True, False, ()),
+])
+def test_a_torch_that_sees_no_gpu_is_not_timed_on_one(
+    tmp_path, monkeypatch, sees, rehearsal, left_out
+):
+    """A stand-in for torch says whether it sees a GPU."""
+    (tmp_path / "torch.py").write_text(f"class cuda:\n    is_available = lambda: {sees}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found, reason = load_tool("gpu_check").without_torch(sys.executable, rehearsal)
+    assert found == left_out
+    assert (reason is None) == (not left_out) and (not reason or "sees no GPU" in reason)
+
+
+def test_a_python_without_torch_is_an_error_only_where_it_was_named():
+    with pytest.raises(OSError, match="it has no torch|No such file"):
+        torch_reference.find_python("/nowhere/python")

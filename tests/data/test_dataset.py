@@ -1,0 +1,218 @@
+import json
+
+import numpy as np
+import pytest
+import scipy.io
+
+from objseg.data.dataset import Dataset, DatasetError
+from objseg.data.expressions import SPECIALS, Vocabulary
+from objseg.data.masks import (
+    MaskError,
+    bounding_box,
+    fit,
+    load_masks,
+    load_note,
+    read_mat,
+    save_masks,
+)
+
+INDEX = {
+    "version": 1,
+    "name": "small",
+    "image_dir": "../raw/images",
+    "summary": {},
+    "skipped": [],
+    "images": {
+        "9": {"file": "9.jpg", "width": 4, "height": 3, "split": "train"},
+        "2": {"file": "2.png", "width": 4, "height": 3, "split": "train"},
+        "5": {"file": "5.jpg", "width": 4, "height": 3, "split": "val"},
+        "1": {"file": "1.jpg", "width": 4, "height": 3, "split": "test"},
+    },
+    "regions": {
+        "2_1": {"image": "2", "box": [0, 0, 3, 2], "expressions": ["sky"]},
+        "9_1": {"image": "9", "box": [1, 0, 2, 2], "expressions": ["sea", "the sea"]},
+        "9_2": {"image": "9", "box": [0, 0, 0, 0], "expressions": ["boat"]},
+        "5_1": {"image": "5", "box": [0, 0, 0, 0], "expressions": ["car"]},
+    },
+}
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "index.json").write_text(json.dumps(INDEX))
+    Vocabulary(SPECIALS + ("sky",)).save(folder / "vocabulary.txt")
+    return folder
+
+
+def test_images_keep_the_order_of_the_split_list(prepared):
+    dataset = Dataset(prepared)
+    order = {split: [image.id for image in dataset.images(split)]
+             for split in ("train", "val", "trainval", "test")}
+    assert order == {"train": ["9", "2"], "val": ["5"], "trainval": ["9", "2", "5"], "test": ["1"]}
+    assert dataset.name == "small" and len(dataset.vocabulary) == 5
+
+
+def test_images_know_their_file_size_and_regions(prepared, tmp_path):
+    image = Dataset(prepared).images("train")[0]
+    assert image.path == (tmp_path / "raw" / "images" / "9.jpg").resolve()
+    assert (image.width, image.height) == (4, 3)
+    assert [(region.id, region.box) for region in image.regions] == \
+        [("9_1", (1, 0, 2, 2)), ("9_2", (0, 0, 0, 0))]
+
+
+def test_samples_go_by_image_region_and_expression(prepared):
+    samples = Dataset(prepared).samples("trainval")
+    assert [(sample.image.id, sample.region.id, sample.expression) for sample in samples] == [
+        ("9", "9_1", "sea"), ("9", "9_1", "the sea"), ("9", "9_2", "boat"), ("2", "2_1", "sky"),
+        ("5", "5_1", "car"),
+    ]
+    assert Dataset(prepared).samples("test") == []
+
+
+def test_an_unknown_split_is_refused(prepared):
+    with pytest.raises(DatasetError, match="'dev': expected one of train, val, trainval, test"):
+        Dataset(prepared).images("dev")
+
+
+def test_masks_come_by_region(prepared):
+    masks = {"9_1": np.eye(3, 4, dtype=bool), "9_2": np.zeros((3, 4), bool)}
+    save_masks(prepared / "masks" / "9.npz", masks, (3, 4))
+    loaded = Dataset(prepared).masks("9")
+    assert list(loaded) == ["9_1", "9_2"]
+    np.testing.assert_array_equal(loaded["9_1"], masks["9_1"])
+
+
+def test_errors_name_the_file_and_the_command(prepared, tmp_path):
+    dataset = Dataset(prepared)
+    with pytest.raises(DatasetError, match=r"9.npz does not exist; run again: .*prepare_referit"):
+        dataset.masks("9")
+    (prepared / "masks").mkdir()
+    (prepared / "masks" / "9.npz").write_bytes(b"PK broken")
+    with pytest.raises(DatasetError, match=r"9.npz: not a file of packed masks"):
+        dataset.masks("9")
+    (prepared / "vocabulary.txt").unlink()
+    with pytest.raises(DatasetError, match=r"vocabulary.txt does not exist"):
+        dataset.vocabulary  # noqa: B018
+    with pytest.raises(DatasetError, match=r"index.json does not exist; make it with: .*--out"):
+        Dataset(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("content, message", [
+    ("", "not a readable index"),
+    ('{"version": 1', "not a readable index"),
+    ("[]", "version list, expected 1"),
+    ('{"version": 7}', "version 7, expected 1"),
+    ('{"version": 1, "image_dir": null}', "incomplete"),
+    (json.dumps(dict(INDEX, regions={"7_1": {"image": "7"}})), "incomplete"),
+])
+def test_a_broken_index_is_refused(prepared, content, message):
+    (prepared / "index.json").write_text(content)
+    with pytest.raises(DatasetError, match=f"index.json: {message}"):
+        Dataset(prepared)
+
+
+def test_annotations_only_has_no_masks(prepared):
+    (prepared / "index.json").write_text(json.dumps(dict(INDEX, image_dir=None)))
+    dataset = Dataset(prepared)
+    assert dataset.images("train")[0].path is None
+    with pytest.raises(DatasetError, match="--annotations-only"):
+        dataset.masks("9")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (8, 8), (37, 53), (1, 4000)])
+@pytest.mark.parametrize("count", [0, 1, 12])
+def test_masks_survive_the_round_trip(tmp_path, shape, count):
+    random = np.random.RandomState(0)
+    masks = {f"1_{number}": random.rand(*shape) < random.rand() for number in range(count)}
+    save_masks(tmp_path / "1.npz", masks, shape, note="café")
+    loaded = load_masks(tmp_path / "1.npz")
+    assert list(loaded) == list(masks) and load_note(tmp_path / "1.npz") == "café"
+    for region, mask in masks.items():
+        assert loaded[region].dtype == bool
+        np.testing.assert_array_equal(loaded[region], mask)
+
+
+def test_save_masks_refuses_another_shape(tmp_path):
+    with pytest.raises(MaskError, match="1_1"):
+        save_masks(tmp_path / "1.npz", {"1_1": np.ones((2, 2), bool)}, (3, 3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_mask_file_is_refused_or_right(tmp_path):
+    path = tmp_path / "1.npz"
+    mask = np.random.RandomState(0).rand(9, 9) < 0.5
+    save_masks(path, {"1_1": mask}, mask.shape, note="note")
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 3):
+        for damaged in (whole[:position],
+                        whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1:]):
+            path.write_bytes(damaged)
+            try:
+                loaded = load_masks(path)
+            except MaskError:
+                continue
+            np.testing.assert_array_equal(loaded.get("1_1"), mask)
+
+
+@pytest.mark.parametrize("pixels, box", [
+    ([(2, 5)], [5, 2, 5, 2]),
+    ([(0, 0), (6, 8)], [0, 0, 8, 6]),
+    ([(1, 3), (4, 2)], [2, 1, 3, 4]),
+])
+def test_boxes_are_inclusive(pixels, box):
+    mask = np.zeros((7, 9), bool)
+    mask[tuple(zip(*pixels))] = True
+    assert bounding_box(mask) == box
+
+
+def test_boxes_of_nothing_and_of_everything():
+    assert bounding_box(np.zeros((7, 9), bool)) is None
+    assert bounding_box(np.ones((7, 9), bool)) == [0, 0, 8, 6]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "uint16", "float32", "float64", bool])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_zero_is_the_region_in_every_type(tmp_path, dtype, compressed):
+    mask = np.eye(4, 6) > 0
+    scipy.io.savemat(
+        tmp_path / "m.mat", {"segimg_t": np.where(mask, 0, 1).astype(dtype)},
+        do_compression=compressed,
+    )
+    read = read_mat(tmp_path / "m.mat")
+    assert read.dtype == bool
+    np.testing.assert_array_equal(read, mask)
+
+
+@pytest.mark.parametrize("content, message", [
+    ({"other": np.zeros((2, 2))}, "no variable 'segimg_t'"),
+    ({"segimg_t": np.zeros((2, 2, 3))}, r"shape \(2, 2, 3\)"),
+    ({"segimg_t": np.zeros((0, 0))}, r"shape \(0, 0\)"),
+    ({"segimg_t": "text"}, "expected a matrix of numbers"),
+    ({"segimg_t": {"field": 1.0}}, "expected a matrix of numbers"),
+    ({"segimg_t": scipy.sparse.eye(3)}, "expected a matrix of numbers"),
+])
+def test_a_mat_file_of_something_else_is_refused(tmp_path, content, message):
+    scipy.io.savemat(tmp_path / "m.mat", content)
+    with pytest.raises(MaskError, match=rf"m.mat: .*{message}"):
+        read_mat(tmp_path / "m.mat")
+
+
+def test_a_corrupted_mat_file_is_refused(tmp_path):
+    path = tmp_path / "m.mat"
+    scipy.io.savemat(path, {"segimg_t": np.zeros((50, 50))}, do_compression=True)
+    whole = path.read_bytes()
+    for content in (b"", b"no", b"x" * 500, whole[:100], whole[:150], whole[:-9],
+                    whole[:160] + b"\xff" * 40 + whole[200:]):
+        path.write_bytes(content)
+        with pytest.raises(MaskError, match="m.mat"):
+            read_mat(path)
+    with pytest.raises(MaskError, match="none.mat"):
+        read_mat(tmp_path / "none.mat")
+
+
+def test_fit_takes_the_nearest_pixel():
+    mask = np.array([[1, 0], [0, 1]], bool)
+    np.testing.assert_array_equal(fit(mask, 4, 6), np.kron(mask, np.ones((2, 3), bool)) > 0)
+    assert fit(mask, 2, 2) is mask

@@ -1,0 +1,165 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from objseg.data.expressions import (
+    GO,
+    PAD,
+    SPECIALS,
+    UNK,
+    Vocabulary,
+    VocabularyError,
+    split,
+    tokenize,
+)
+from objseg.files import REPOSITORY
+
+SHARED = Path(os.environ.get("OBJSEG_SHARED", REPOSITORY.parent / "shared"))
+
+
+@pytest.fixture
+def referit():
+    folder = SHARED / "referit"
+    if not folder.is_dir():
+        pytest.skip(f"the real ReferIt annotations are not in {folder}")
+    return folder
+
+
+@pytest.mark.parametrize("expression, tokens", [
+    ("Red car", ["red", "car"]),
+    ("  the boat, on the left. ", ["the", "boat", ",", "on", "the", "left"]),
+    ("guy's hat", ["guy", "'", "s", "hat"]),
+    ("wait. . what", ["wait", ". .", "what"]),
+    ("sky.\r\n.sea", ["sky", ". .", "sea"]),
+    ("two  blanks\tand a tab", ["two", "blanks", "and", "a", "tab"]),
+    ("what?", ["what", "?"]),
+    ("hm...", ["hm", "..."]),
+    ("snake_case 2nd", ["snake_case", "2nd"]),
+    ("café ™", ["café", "™"]),
+    ("...", ["..."]),
+    (".", []),
+    ("", []),
+    (" \t\r\n", []),
+])
+def test_tokens_follow_the_authors_rules(expression, tokens):
+    assert tokenize(expression) == tokens
+
+
+def test_split_keeps_the_last_full_stop_that_tokenize_drops():
+    assert split("The sky.") == ["the", "sky", "."]
+    assert tokenize("The sky.") == ["the", "sky"]
+
+
+def test_a_vocabulary_goes_from_frequent_to_rare_and_then_by_alphabet():
+    vocabulary = Vocabulary.build(["the sky", "the sea", "a sea, a sky", "one"], min_count=1)
+    assert vocabulary.words == SPECIALS + ("a", "sea", "sky", "the", ",", "one")
+    assert Vocabulary.build(["sea sky", "sky"]).words == SPECIALS + ("sky",)
+    assert len(Vocabulary.build([])) == len(SPECIALS)
+
+
+def test_a_vocabulary_does_not_depend_on_the_order_of_expressions():
+    expressions = ["b a", "c b", "a c d", "d, e"]
+    assert Vocabulary.build(expressions, 1).words == Vocabulary.build(expressions[::-1], 1).words
+
+
+def test_save_and_load_return_the_same_words(tmp_path):
+    vocabulary = Vocabulary.build(['say ". . café ™ ,"'], min_count=1)
+    vocabulary.save(tmp_path / "words.txt")
+    assert Vocabulary.load(tmp_path / "words.txt").words == vocabulary.words
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_load_accepts_windows_line_ends_and_a_missing_last_one(tmp_path, ends, last):
+    path = tmp_path / "words.txt"
+    path.write_bytes((ends.join(SPECIALS + ("sky",)) + ends * last).encode())
+    assert Vocabulary.load(path).words == SPECIALS + ("sky",)
+
+
+@pytest.mark.parametrize("content, message", [
+    (b"", "words.txt: the first 4 lines"),
+    (b"<go>\n<pad>\n<eos>\n<unk>\n", "words.txt: the first 4 lines"),
+    (b"<pad>\n<go>\n<eos>\n<unk>\nsky\n\nsea\n", "words.txt, line 6: ''"),
+    (b"<pad>\n<go>\n<eos>\n<unk>\nsky\n\n", "words.txt, line 6: ''"),
+    (b"<pad>\n<go>\n<eos>\n<unk>\nsky \n", "words.txt, line 5: 'sky '"),
+    (b"<pad>\n<go>\n<eos>\n<unk>\nsky\nsea\nsky\n", "words.txt, line 7: 'sky' stands on line 5"),
+    (b"<pad>\n<go>\n<eos>\n<unk>\n<unk>\n", "line 5: '<unk>' stands on line 4"),
+    (b"<pad>\n<go>\n<eos>\n<unk>\ncaf\xe9\n", "words.txt: not UTF-8"),
+])
+def test_a_bad_vocabulary_names_the_file_and_the_line(tmp_path, content, message):
+    (tmp_path / "words.txt").write_bytes(content)
+    with pytest.raises(VocabularyError, match=message):
+        Vocabulary.load(tmp_path / "words.txt")
+
+
+def test_a_missing_vocabulary_names_the_file(tmp_path):
+    with pytest.raises(VocabularyError, match="none.txt: No such file"):
+        Vocabulary.load(tmp_path / "none.txt")
+
+
+def test_encode_pads_in_front_and_starts_the_state_at_the_first_word():
+    vocabulary = Vocabulary.build(["red car"] * 2)
+    tokens, continuation = vocabulary.encode("a red car", length=5)
+    red, car = vocabulary.words.index("red"), vocabulary.words.index("car")
+    assert tokens.tolist() == [PAD, PAD, UNK, red, car]
+    assert continuation.tolist() == [0, 0, 0, 1, 1]
+    assert (tokens.dtype, continuation.dtype) == (np.int32, np.float32)
+
+
+@pytest.mark.parametrize("expression", ["", "  ", "."])
+def test_an_expression_without_a_token_is_one_unknown_word(expression):
+    tokens, continuation = Vocabulary(SPECIALS).encode(expression)
+    assert tokens.tolist() == [PAD] * 19 + [UNK]
+    assert not continuation.any()
+
+
+@pytest.mark.parametrize("words", [1, 19, 20, 21, 500])
+def test_every_length_fits_and_the_end_is_cut(words):
+    vocabulary = Vocabulary.build(["w0 w1"] * 2)
+    tokens, continuation = vocabulary.encode("w0 " + "w1 " * (words - 1))
+    kept = min(words, 20)
+    assert tokens.shape == continuation.shape == (20,)
+    assert (tokens != PAD).sum() == kept and tokens[20 - kept] == vocabulary.words.index("w0")
+    assert continuation.sum() == kept - 1
+
+
+def test_words_like_the_specials_cannot_name_them():
+    # "<go>" is split into "<", "go", ">", so nobody types a special.
+    tokens, _ = Vocabulary.build(["x"], 1).encode("<go>")
+    assert GO not in tokens
+
+
+def test_all_real_expressions_are_tokenised(referit):
+    expressions = {
+        part: [
+            expression
+            for region in json.loads((referit / f"referit_query_{part}.json").read_text()).values()
+            for expression in region
+        ]
+        for part in ("trainval", "test")
+    }
+    everything = expressions["trainval"] + expressions["test"]
+    assert len(everything) == 120081
+    assert sum(len(split(expression)) > 20 for expression in everything) == 82
+    # Two of the 82 are brought to 20 tokens by dropping the final full stop.
+    assert sum(len(tokenize(expression)) > 20 for expression in everything) == 80
+    assert all(map(tokenize, everything))
+
+    vocabulary = Vocabulary.build(expressions["trainval"])
+    assert len(vocabulary) == 2617
+    assert len(Vocabulary.build(expressions["trainval"], min_count=1)) == 5649  # at most 8,803
+    for expression in everything:
+        tokens, continuation = vocabulary.encode(expression)
+        kept = min(20, len(tokenize(expression)))
+        assert (tokens[:-kept] == PAD).all() and (tokens[-kept:] >= UNK).all()
+        assert continuation.sum() == kept - 1
+
+
+def test_the_authors_vocabulary_is_accepted(referit):
+    vocabulary = Vocabulary.load(referit / "vocabulary_referit.txt")
+    assert len(vocabulary) == 8803
+    tokens, _ = vocabulary.encode("people on the left, in front")
+    assert UNK not in tokens

@@ -1,0 +1,154 @@
+"""Pictures of every kind, against Pillow as the independent decoder, and files that are none."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from objseg.data.images import ENOUGH, ImageError, read_image, reduced, write_png
+
+RANDOM = np.random.RandomState(0)
+COLOUR = cv2.GaussianBlur(RANDOM.randint(0, 256, (40, 30, 3)).astype(np.uint8), (0, 0), 1.5)
+ALPHA = np.dstack([COLOUR, RANDOM.randint(0, 256, (40, 30)).astype(np.uint8)])
+
+KINDS = {
+    ".png": "RGB L LA P 1",
+    ".jpg": "RGB L CMYK",
+    ".bmp": "RGB L P 1",
+    ".tif": "RGB L LA P 1 CMYK",
+    ".webp": "RGB L",
+}
+
+
+def save(path, picture, **options):
+    picture.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ending", "mode"),
+    [(ending, mode) for ending, modes in KINDS.items() for mode in modes.split()],
+)
+def test_equals_pillow(tmp_path, ending, mode):
+    path = save(tmp_path / f"a{ending}", Image.fromarray(COLOUR).convert(mode))
+    with Image.open(path) as opened:
+        expected = np.array(opened.convert("RGB"))[..., ::-1]
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    assert np.abs(image.astype(int) - expected).max() <= 2
+
+
+def test_progressive_jpeg_and_bytes_behind_the_end(tmp_path):
+    path = save(tmp_path / "a.jpg", Image.fromarray(COLOUR), progressive=True, quality=90)
+    expected = read_image(path)
+    path.write_bytes(path.read_bytes() + b"\0trailer of a camera\0" * 9)
+    np.testing.assert_array_equal(read_image(path), expected)
+
+
+def test_alpha_is_dropped(tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(ALPHA))
+    np.testing.assert_array_equal(read_image(path), COLOUR[..., ::-1])
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 3)])
+def test_sixteen_bits_keep_the_upper_eight(tmp_path, shape):
+    deep = RANDOM.randint(0, 65536, shape).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), deep)
+    expected = deep >> 8 if deep.ndim == 3 else np.dstack([deep >> 8] * 3)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_only_when_asked_for(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "a.jpg", Image.fromarray(COLOUR), quality=95, exif=exif)
+    with Image.open(path) as opened:
+        stored = np.array(opened)[..., ::-1]
+        upright = np.array(ImageOps.exif_transpose(opened))[..., ::-1]
+    assert np.abs(read_image(path).astype(int) - stored).max() <= 2
+    assert np.abs(read_image(path, oriented=True).astype(int) - upright).max() <= 2
+
+
+def test_one_pixel(tmp_path):
+    path = save(tmp_path / "a.png", Image.new("RGB", (1, 1), (1, 2, 3)))
+    assert read_image(path).tolist() == [[[3, 2, 1]]]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.99])
+def test_truncated_jpeg_is_refused(tmp_path, kept, progressive):
+    path = save(tmp_path / "a.jpg", Image.fromarray(COLOUR), progressive=progressive)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data))])
+    with pytest.raises(ImageError, match=r"a\.jpg.*(truncated|damaged)"):
+        read_image(path)
+
+
+def test_whole_thumbnail_does_not_hide_a_truncated_jpeg(tmp_path):
+    path = save(tmp_path / "a.jpg", Image.fromarray(COLOUR))
+    data, thumbnail = path.read_bytes(), io.BytesIO()
+    Image.fromarray(COLOUR[:8, :8]).save(thumbnail, "JPEG")
+    segment = b"Exif\0\0" + thumbnail.getvalue()
+    segment = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
+    path.write_bytes(data[:2] + segment + data[2:])
+    assert read_image(path).shape == COLOUR.shape
+    path.write_bytes(data[:2] + segment + data[2:-30])
+    with pytest.raises(ImageError, match="truncated"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".webp", ".bmp"])
+def test_truncated_files_of_other_kinds_are_refused(tmp_path, ending):
+    path = save(tmp_path / f"a{ending}", Image.fromarray(COLOUR))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty"), (b"%PDF-1.4 not a picture", "not a picture"), (b"\xff\xd8", "truncated")],
+)
+def test_foreign_files_are_refused(tmp_path, content, message):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=message):
+        read_image(path)
+
+
+def test_a_picture_too_large_to_hold_is_refused(tmp_path):
+    path = save(tmp_path / "a.bmp", Image.new("RGB", (4, 4)))
+    data = bytearray(path.read_bytes())
+    data[18:26] = (90000).to_bytes(4, "little") * 2  # width and height in the header
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="OpenCV refuses"):
+        read_image(path)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(ImageError, match="No such file"):
+        read_image(tmp_path / "none.jpg")
+    with pytest.raises(ImageError, match="directory"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("picture", [COLOUR, COLOUR[..., 0]])
+def test_a_written_png_is_the_same(tmp_path, picture):
+    write_png(tmp_path / "folder" / "a.png", picture)
+    with Image.open(tmp_path / "folder" / "a.png") as opened:
+        expected = picture if picture.ndim == 2 else picture[..., ::-1]
+        assert np.array_equal(np.array(opened), expected)
+
+
+def test_large_pictures_are_reduced_and_others_left_alone():
+    assert reduced(COLOUR) is COLOUR
+    exact = np.zeros((ENOUGH // 500, 500, 3), np.uint8)
+    assert reduced(exact) is exact
+    for height, width in (3000, 4000), (501, 500), (1, ENOUGH + 1):
+        small = reduced(np.full((height, width, 3), 7, np.uint8))
+        assert small.shape[0] * small.shape[1] <= ENOUGH and (small == 7).all()
+        assert small.shape[0] == max(1, int(height * (ENOUGH / (height * width)) ** 0.5))

@@ -1,0 +1,329 @@
+"""Evaluation on a small data set: numbers, interruption, workers, unreadable images."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from support.halves import EXPRESSIONS, make_dataset, run
+
+from models.sizes import SIZES
+from objseg.evaluation import evaluate as evaluation
+from objseg.evaluation.evaluate import EvaluationError, Journal, evaluate, key_of
+from objseg.files import REPOSITORY
+from objseg.methods import table1
+from objseg.methods.table1 import METHODS, Configuration, Method, configure
+
+SLIM = SIZES["slim"]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Five images of two regions, the left half with three expressions, the top half with one."""
+    return make_dataset(tmp_path / "referit")
+
+
+def as_found(image, findings, tally):
+    return findings
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """A method that finds the left half, and records (image height, expressions) of its calls."""
+    calls = []
+
+    def masks(image, expressions, image_id, tally):
+        calls.append((image.shape[0], list(expressions)))
+        mask = np.zeros(image.shape[:2], bool)
+        mask[:, :30] = True
+        yield from [mask] * len(expressions)
+
+    monkeypatch.setitem(
+        METHODS, "fake", Method("fake", "fake", (1, 2, 3, 4, 5, 6), lambda _: masks, as_found)
+    )
+    return calls
+
+
+def journal_of(folder):
+    (path,) = folder.glob("*.jsonl")
+    return path
+
+
+def test_numbers_order_and_one_call_an_image(dataset, fake, tmp_path):
+    result = run(dataset, tmp_path)
+    heights = [40, 44, 48, 52, 56]
+    assert fake == [(height, list(EXPRESSIONS)) for height in heights]
+    assert [sample.region.id for sample in result.samples[:5]] == ["0_1"] * 3 + ["0_2", "1_1"]
+    assert result.unions.tolist() == [a for h in heights for a in [30 * h] * 3 + [45 * h]]
+    assert result.intersections.tolist() == [a for h in heights for a in [30 * h] * 3 + [15 * h]]
+    assert result.skipped == 0
+
+
+def test_stopped_evaluation_goes_on(dataset, fake, tmp_path, monkeypatch):
+    whole = run(dataset, tmp_path / "whole")
+    honest = METHODS["fake"].open(None)
+
+    def stops(*arguments):
+        if len(fake) == 3:
+            raise KeyboardInterrupt
+        return honest(*arguments)
+
+    del fake[:]
+    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: stops, as_found))
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path / "torn")
+    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: honest, as_found))
+    resumed = run(dataset, tmp_path / "torn")
+    assert [height for height, _ in fake] == [40, 44, 48, 52, 56]
+    np.testing.assert_array_equal(resumed.intersections, whole.intersections)
+
+    del fake[:]
+    run(dataset, tmp_path / "torn")
+    assert fake == []
+
+
+@pytest.mark.parametrize("cut", [1, 7, 30])
+def test_torn_last_line_is_dropped(dataset, fake, tmp_path, cut):
+    whole = run(dataset, tmp_path)
+    path = journal_of(tmp_path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    del fake[:]
+    again = run(dataset, tmp_path)
+    assert [height for height, _ in fake] == [56]
+    np.testing.assert_array_equal(again.unions, whole.unions)
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_damaged_line_is_scored_again(dataset, fake, tmp_path):
+    run(dataset, tmp_path)
+    path = journal_of(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], b"\0" * 40 + b"\n", *lines[3:]]))
+    del fake[:]
+    assert len(run(dataset, tmp_path).samples) == 20
+    assert [height for height, _ in fake] == [44]
+
+
+def test_limit_takes_the_first_samples_and_more_can_follow(dataset, fake, tmp_path):
+    assert [len(run(dataset, tmp_path, limit=n).samples) for n in (6, 3, 20)] == [6, 3, 20]
+    # The second image was cut after two samples, and is scored once more when all are asked for.
+    assert [height for height, _ in fake] == [40, 44, 44, 48, 52, 56]
+
+
+def test_key_changes_with_everything_that_changes_the_numbers(tmp_path):
+    names = ("deploy", "weights", "vocabulary")
+    for name in names:
+        (tmp_path / name).write_text(name)
+    files = [tmp_path / name for name in names]
+    first = Configuration("highres", *files).identity()
+    keys = {
+        key_of(first),
+        key_of(Configuration("lowres", *files).identity()),
+        key_of(Configuration("highres", *files, compat_authors=True).identity()),
+    }
+    for path in files:
+        path.write_text("changed")
+        keys.add(key_of(Configuration("highres", *files).identity()))
+    assert len(keys) == 6
+    assert key_of(dict(reversed(list(first.items())))) == key_of(first)
+
+
+def test_unreadable_image_is_reported_once_and_counted(dataset, fake, tmp_path, capsys):
+    path = dataset.image_dir / "2.jpg"
+    content = path.read_bytes()
+    path.write_bytes(content[:300])
+    unreadable = {}
+    first = run(dataset, tmp_path, unreadable=unreadable)
+    second = run(dataset, tmp_path, "whole-image", unreadable)
+    assert first.skipped == second.skipped == 4
+    assert len(first.samples) == len(second.unions) == 16
+    assert capsys.readouterr().err.count("2.jpg: a truncated JPEG") == 1
+
+    path.write_bytes(content)  # a repaired image is scored at the next run
+    assert run(dataset, tmp_path).skipped == 0
+
+
+def test_image_of_another_size_than_its_masks_is_skipped(dataset, fake, tmp_path, capsys):
+    cv2.imwrite(str(dataset.image_dir / "1.jpg"), np.zeros((9, 7, 3), np.uint8))
+    assert run(dataset, tmp_path).skipped == 4
+    assert "7x9 pixels, but its masks were prepared for 60x44" in capsys.readouterr().err
+
+
+def test_nothing_to_score_is_an_error(dataset, fake, tmp_path):
+    with pytest.raises(EvaluationError, match="no sample of the split test"):
+        run(dataset, tmp_path, limit=0)
+
+
+def test_workers_find_the_same(dataset, tmp_path):
+    (dataset.image_dir / "3.jpg").write_bytes(b"")
+    one, three = (
+        run(dataset, tmp_path / str(workers), "whole-image", workers=workers)
+        for workers in (1, 3)
+    )
+    assert one.samples == three.samples
+    np.testing.assert_array_equal(one.intersections, three.intersections)
+    np.testing.assert_array_equal(one.unions, three.unions)
+    assert one.skipped == three.skipped == 4
+
+
+def die(task):
+    """Stands in for a worker that the system kills."""
+    os._exit(9)
+
+
+def linger(task):
+    """Stands in for slow work."""
+    time.sleep(60)
+
+
+def test_dead_worker_is_an_error(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "_score", die)
+    with pytest.raises(EvaluationError, match="fewer --workers"):
+        run(dataset, tmp_path, "whole-image", workers=2)
+
+
+def test_workers_end_with_a_killed_parent(dataset, tmp_path):
+    script = (
+        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/evaluation']\n"
+        "import test_evaluation as t\n"
+        "from objseg.data.dataset import Dataset\n"
+        "if __name__ == '__main__':\n"
+        "    t.evaluation._score = t.linger\n"
+        "    t.run(Dataset(sys.argv[2]), t.REPOSITORY / sys.argv[3], 'whole-image', workers=2)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py", REPOSITORY / "tests", dataset.directory,
+         tmp_path / "journal"],
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+    workers = wait_for(lambda: [pid for pid in children(parent.pid) if computes(pid)][1:] and
+                       children(parent.pid))
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers))
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return file.read().split()
+
+
+def computes(pid):
+    """Say whether the process has got as far as its watching thread."""
+    return len(os.listdir(f"/proc/{pid}/task")) > 1
+
+
+def wait_for(condition, seconds=20):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
+    caffe = pytest.importorskip("caffe")
+    deploy = table1.conventional_prototxt(SLIM) / "deploy_highres.prototxt"
+    caffe.set_random_seed(3)
+    net = caffe.Net(str(deploy), caffe.TEST)
+    net.params["mlp_l2"][1].data[...] = 0.01
+    net.save(str(tmp_path / "random.caffemodel"))
+    found = []
+    for options in ({"workers": 1}, {"workers": 2}, {"compat": True}):
+        configuration = configure(
+            "highres", SLIM, dataset.directory, tmp_path / "random.caffemodel",
+            compat_authors="compat" in options,
+        )
+        (result,) = evaluate(
+            dataset, "test", [configuration], tmp_path / str(options), dataset.samples("test"), {},
+            options.get("workers", 1),
+        )
+        found.append(np.stack([result.intersections, result.unions]))
+    np.testing.assert_array_equal(found[0], found[1])
+    # The authors' mapping counts every pixel that a region touches.
+    assert found[2].sum() > found[0].sum()
+
+
+def test_shared_trunk_equals_one_expression_at_a_time(dataset):
+    pytest.importorskip("caffe")
+    from objseg.methods.ours import EXPRESSIONS_AT_ONCE, Segmenter
+
+    deploy = table1.conventional_prototxt(SLIM) / "deploy_highres.prototxt"
+    segmenter = Segmenter(deploy, None, dataset.vocabulary)
+    image = np.random.RandomState(1).randint(0, 256, (50, 70, 3)).astype(np.uint8)
+    expressions = [" ".join(EXPRESSIONS[:n % 4]) for n in range(EXPRESSIONS_AT_ONCE + 3)]
+    shared = list(segmenter.scores(image, expressions))
+    alone = [score for text in expressions for score in segmenter.scores(image, [text])]
+    assert np.ptp(shared) > 0.01
+    np.testing.assert_allclose(shared, alone, atol=1e-5)
+
+
+def test_journal_says_what_it_is_of(tmp_path):
+    with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
+        journal.append("7", [[1, 2]], {"odd": 1})
+    assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0]) == {"method": "fake"}
+    with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
+        assert journal.found == {"7": [[1, 2]]}
+        assert journal.tallies == {"7": {"odd": 1}}
+
+
+def test_files_of_a_method_are_found_or_the_command_is_named(tmp_path):
+    weights = tmp_path / "a.caffemodel"
+    with pytest.raises(ValueError, match=r"a\.caffemodel does not exist.*--model highres"):
+        configure("highres", SLIM, tmp_path, weights)
+    weights.touch()
+    with pytest.raises(ValueError, match="tools/generate_prototxt.py --size slim"):
+        configure("highres", SLIM, tmp_path, weights, prototxt=tmp_path)
+    (tmp_path / "deploy_highres.prototxt").touch()
+    with pytest.raises(ValueError, match="--vocabulary"):
+        configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "vocabulary.txt").touch()
+    found = configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
+    assert found.vocabulary == tmp_path / "data" / "vocabulary.txt"
+    (tmp_path / "highres_vocabulary.txt").touch()
+    found = configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
+    assert found.vocabulary == tmp_path / "highres_vocabulary.txt"
+    with pytest.raises(ValueError, match="no weights"):
+        configure("whole-image", SLIM, tmp_path, weights)
+
+
+def tool(*arguments):
+    return subprocess.run(
+        [sys.executable, REPOSITORY / "tools" / "eval_referit.py", *arguments],
+        capture_output=True, text=True,
+    )
+
+
+def test_command_line(dataset, tmp_path):
+    done = tool("--data", dataset.directory, "--method", "whole-image", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "20 samples scored" in done.stdout
+    assert {"results.json", "samples.csv", "report.html"} <= set(os.listdir(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--data", "/nowhere"], 1, "prepare_referit.py"),
+        (["--data", "DATA", "--weights", "/no/a.caffemodel"], 1, "tools/train.py --model highres"),
+        (["--data", "DATA", "--method", "all", "--weights", "f"], 1, "which model is it for"),
+        (["--data", "DATA", "--weights", "lowres=f"], 1, "uses the model lowres is chosen"),
+        (["--data", "DATA", "--method", "whole-image", "--split", "val"], 1, "no sample"),
+        (["--data", "DATA", "--workers", "0"], 2, "--workers is 0"),
+        (["--method", "magic"], 2, "invalid choice"),
+    ],
+)
+def test_command_line_refuses(dataset, arguments, status, message):
+    arguments = [str(dataset.directory) if text == "DATA" else text for text in arguments]
+    done = tool(*arguments)
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,440 @@
+"""The report of an evaluation: numbers, conclusions, Table 2, the choice of pictures, the page."""
+
+import base64
+import csv
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+from support.halves import EXPRESSIONS, make_dataset
+
+from objseg.data.dataset import Image, Region, Sample
+from objseg.data.images import read_image
+from objseg.evaluation.evaluate import Evaluation, evaluate, predict
+from objseg.evaluation.report.claims import BASELINES, CLAIMS, claims
+from objseg.evaluation.report.gallery import (
+    FAILURE,
+    QUANTILES,
+    choose,
+    gallery,
+    several_expressions,
+    spread,
+)
+from objseg.evaluation.report.page import write_page
+from objseg.evaluation.report.results import results, write_results
+from objseg.evaluation.report.tables import timing_table
+from objseg.evaluation.report.text import terminal
+from objseg.methods.table1 import METHODS, Configuration, passes
+from objseg.metrics import NAMES, areas, iou, summarize
+from objseg.plots import BOX_BGR, overlay
+
+TIMING = {
+    "data": "demo", "split": "test", "size": "slim", "device": "a <CPU>",
+    "samples": 1200, "methods": [
+        {"method": "highres", "title": "Ours & more", "paper": 0.325,
+         "alone": {"median": 1.25, "low": 1.125, "high": 2.5},
+         "shared": {"median": 0.0625, "low": 0.05, "high": 0.07}},
+        {"method": "lowres", "title": "Ours (low resolution)", "paper": None,
+         "alone": {"median": 1, "low": 1, "high": 1}, "shared": {"median": 1, "low": 1, "high": 1}},
+    ],
+}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Five images of three regions with five expressions, the last image unreadable."""
+    dataset = make_dataset(tmp_path / "referit", right=("right half",))
+    (dataset.image_dir / "4.jpg").write_bytes(b"no picture")
+    return dataset
+
+
+@pytest.fixture
+def stubs(monkeypatch):
+    """Every method finds the columns at the left, more of them the later it stands in Table 1.
+
+    Returns a list that grows by (model,) when a net is opened and by (model, image id, number of
+    expressions) when it runs.
+    """
+    calls = []
+
+    def opener(model):
+        def open_net(configuration):
+            calls.append((model,))
+
+            def find(image, expressions, image_id, tally):
+                calls.append((model, image_id, len(expressions)))
+                return iter(expressions)
+
+            return find
+
+        return open_net
+
+    def drawer(name, columns):
+        def draw(image, findings, tally):
+            for expression in findings:
+                mask = np.zeros(image.shape[:2], bool)
+                mask[:, :columns] = True
+                if name.startswith("scrc"):
+                    tally["degenerate box"] += expression == "sky"
+                yield mask
+
+        return draw
+
+    for n, (name, method) in enumerate(METHODS.items()):
+        if method.model:
+            stub = replace(method, open=opener(method.model), draw=drawer(name, 2 * n + 8))
+            monkeypatch.setitem(METHODS, name, stub)
+    return calls
+
+
+def evaluate_all(dataset, folder, names=None):
+    """Evaluate stubs; returns (Evaluations by pass, unreadable)."""
+    unreadable = {}
+    return [
+        evaluate(dataset, "test", group, folder, dataset.samples("test"), unreadable)
+        for group in passes([Configuration(name) for name in names or METHODS])
+    ], unreadable
+
+
+def made_report(dataset, folder, names=None, split="test"):
+    """Write the report of the stubs; returns (evaluations, outcome, page)."""
+    by_pass, unreadable = evaluate_all(dataset, folder, names)
+    evaluations = [evaluation for group in by_pass for evaluation in group]
+    outcome = results(dataset, split, evaluations, unreadable, "python tools/… 'a <b>'")
+    write_results(folder, outcome, evaluations)
+    write_page(folder, outcome, evaluations, gallery(dataset, by_pass, folder))
+    return evaluations, outcome, (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_files_hold_the_same_numbers_as_the_table(dataset, stubs, tmp_path):
+    evaluations, outcome, _ = made_report(dataset, tmp_path, ("whole-image", "highres"))
+    assert json.loads((tmp_path / "results.json").read_text()) == outcome
+    with open(tmp_path / "samples.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 40
+    for method, result in zip(outcome["methods"], evaluations):
+        mine = [row for row in rows if row["method"] == method["method"]]
+        summary = summarize(*(
+            [int(row[column]) for row in mine] for column in ("intersection", "union")
+        ))
+        assert summary == method["metrics"]
+        assert [row["expression"] for row in mine] == [s.expression for s in result.samples]
+        assert method["skipped"] == 5
+        assert sum(part["samples"] for part in method["by_length"].values()) == 20
+    text = terminal(outcome)
+    assert "20 samples scored, 5 samples skipped (1 image unreadable)" in text
+    assert re.search(r"whole image +100\.00% +0\.00% .* 50\.00%", text)
+
+
+def test_what_did_not_go_as_usual_is_said(dataset, stubs, tmp_path):
+    _, outcome, page = made_report(dataset, tmp_path, ("scrc-bbox", "scrc-grabcut", "highres"))
+    assert [method["tally"] for method in outcome["methods"]] == [{"degenerate box": 4}] * 2 + [{}]
+    for text in (terminal(outcome), page):
+        assert text.count("degenerate box 4") == 2
+        assert "SCRC grabcut: degenerate box 4" in text
+
+
+def test_papers_stand_beside_the_test_split_of_referit_only(dataset, stubs, tmp_path):
+    _, outcome, page = made_report(dataset, tmp_path)
+    text = terminal(outcome)
+    assert re.search(r"\n  paper +5\.07% .* 15\.12%\n", text)
+    assert re.search(r"\nSCRC bbox .*\n  paper +9\.73% .* 21\.72% +17\.93%\n", text)
+    assert re.search(r"\nGroundeR bbox .*\n  paper .* 26\.93%\n", text)
+    assert text.count("17.93%") == text.count("26.93%") == 1
+    assert "<td>paper<td>9.73%" in page and "<td>17.93%" in page
+    for name, split in (("referit", "val"), ("demo", "test")):
+        dataset.name = name
+        _, outcome, page = made_report(dataset, tmp_path, split=split)
+        for method in outcome["methods"]:
+            assert method["paper"] is method["paper_box_accuracy"] is None
+        assert not re.search(r"\n  paper", terminal(outcome))
+        assert "<td>paper" not in page and "17.93%" not in page
+    assert "synthetic data" in terminal(outcome)
+    assert "synthetic data</span>" in page
+
+
+def outcome_of(figures):
+    """What results() returns, as far as claims() reads it, from {method: metrics}."""
+    return {"methods": [
+        {"method": name, "title": METHODS[name].title, "metrics": metrics}
+        for name, metrics in figures.items()
+    ]}
+
+
+def test_the_papers_own_figures_bear_out_its_conclusions():
+    names = [name for name in NAMES if name != "mean_iou"]
+    paper = {
+        name: {metric: value / 100 for metric, value in zip(names, method.paper)}
+        for name, method in METHODS.items()
+    }
+    checked = claims(outcome_of(paper))
+    assert len(checked) == len(CLAIMS)
+    assert all(holds for _, holds, _ in checked)
+    assert checked[0][2] == "48.03% against 45.57%"
+    assert (
+        "Ours (low resolution) has a higher overall IoU than each of 8 baselines", True,
+        "45.57% against 27.23% (per-word average)",
+    ) in checked
+    upside_down = {
+        name: {metric: -value for metric, value in metrics.items()}
+        for name, metrics in paper.items()
+    }
+    assert not any(holds for _, holds, _ in claims(outcome_of(upside_down)))
+    equal = {name: paper["lowres"] for name in METHODS}
+    assert not any(holds for _, holds, _ in claims(outcome_of(equal)))
+
+
+def test_claims_are_about_evaluated_rows():
+    random = np.random.RandomState(0)
+    for _ in range(30):
+        figures = {
+            name: dict(zip(NAMES, random.rand(len(NAMES))))
+            for name in METHODS if random.rand() < 0.5
+        }
+        overall = {name: metrics["overall_iou"] for name, metrics in figures.items()}
+        baselines = set(figures) & set(BASELINES)
+        found = {claim: holds for claim, holds, _ in claims(outcome_of(figures))}
+        said = [claim for claim in found if claim.startswith("Ours (low resolution)")]
+        if "lowres" in figures and baselines:
+            best = max(overall[name] for name in baselines)
+            assert [found[claim] for claim in said] == [overall["lowres"] > best]
+        else:
+            assert said == []
+        titles = {METHODS[name].title for name in METHODS} - {METHODS[n].title for n in figures}
+        assert not any(title in claim for title in titles for claim in found)
+        assert not any("whole image" in claim for claim in found)
+
+
+def test_conclusions_are_on_the_terminal_and_the_page(dataset, stubs, tmp_path):
+    _, outcome, page = made_report(dataset, tmp_path)
+    text = terminal(outcome)
+    for claim, holds, figures in claims(outcome):
+        word = "holds" if holds else "does not hold"
+        assert re.search(rf"\n  {word} +{re.escape(claim)}: {re.escape(figures)}", text)
+        assert f"<td>{claim}<td>{word}<td>{figures}" in page
+    _, outcome, page = made_report(dataset, tmp_path, ("whole-image", "highres"))
+    assert "concludes" not in terminal(outcome) + page
+
+
+def test_table_2_shows_what_was_timed(dataset, stubs, tmp_path):
+    _, _, without = made_report(dataset, tmp_path, ("highres",))
+    assert "Table 2" not in without
+    (tmp_path / "timing.json").write_text(json.dumps(TIMING))
+    _, _, page = made_report(dataset, tmp_path, ("highres",))
+    assert (
+        "<td>Ours &amp; more<td>1.250<small>1.125–2.500</small><td>0.062<small>0.050–0.070</small>"
+        "<td>0.325" in page
+    )
+    assert re.search("<td>Ours .low resolution.<td>1.000.*<td>–", page)
+    assert "1,200 images of demo, test split, each with one expression and with all" in page
+    assert "; size slim, on a &lt;CPU&gt;. " in page
+
+
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", "null", "{}", '{"methods": 3}', json.dumps({**TIMING, "methods": [{}]}),
+    json.dumps(TIMING).replace('"median": 1.25', '"median": null'),
+    json.dumps(TIMING).replace('"Ours & more"', "7"),
+    json.dumps({**TIMING, "samples": "many"}), "\xff",
+])
+def test_broken_timing_is_left_out_with_a_note(tmp_path, text):
+    (tmp_path / "timing.json").write_text(text, encoding="latin-1")
+    table, note = timing_table(tmp_path / "timing.json")
+    assert table is None
+    assert note.startswith("timing.json was left out")
+
+
+def test_page_with_broken_timing_is_whole(dataset, stubs, tmp_path):
+    (tmp_path / "timing.json").write_text("{")
+    _, _, page = made_report(dataset, tmp_path, ("highres",))
+    assert "timing.json was left out" in page and "</html>" in page
+
+
+def measured(ious, expressions=None, per_image=1):
+    """An Evaluation with these IoUs in thousandths, a region a sample."""
+    samples = []
+    for n in range(len(ious)):
+        image = Image(f"{n // per_image}", None, 9, 9, ())
+        text = expressions[n] if expressions else f"thing {n}"
+        samples.append(Sample(image, Region(f"{n // per_image}_{n}", (0, 0, 1, 1), (text,)), text))
+    ious = np.asarray(ious, np.int64)
+    return Evaluation(
+        Configuration("highres"), {}, samples, ious, np.full_like(ious, 1000), None, 0, Counter()
+    )
+
+
+def thousandths(samples, evaluation):
+    ious = {sample.region.id: iou for sample, iou in zip(evaluation.samples, evaluation.ious)}
+    return np.array([round(1000 * ious[sample.region.id]) for sample in samples])
+
+
+def test_best_median_and_failures_are_what_they_say():
+    order = np.random.RandomState(4).permutation(401)
+    evaluation = measured(order)
+    chosen = choose(evaluation, 5)
+    assert list(chosen) == ["Best", "Median", "Failures"]
+    found = {title: thousandths(samples, evaluation) for title, samples in chosen.items()}
+    assert found["Best"].tolist() == [400, 399, 398, 397, 396]
+    assert sorted(found["Median"]) == [198, 199, 200, 201, 202]
+    assert choose(evaluation, 5) == chosen
+    # All fail, and those shown are no choice of the worst.
+    assert np.ptp(found["Failures"]) > 50
+
+
+def test_a_failure_is_below_one_half():
+    assert FAILURE == 0.5
+    assert "Failures" not in choose(measured([500, 501, 1000]))
+    evaluation = measured([499, 500, 900, 0])
+    assert sorted(thousandths(choose(evaluation)["Failures"], evaluation)) == [0, 499]
+
+
+def test_a_row_repeats_neither_image_nor_expression():
+    random = np.random.RandomState(1)
+    words = [f"w{n}" for n in random.randint(0, 12, 60)]
+    evaluation = measured(random.randint(0, 1000, 60), words, per_image=4)
+    for samples in [*choose(evaluation).values(), spread(evaluation)]:
+        assert len({sample.image.id for sample in samples}) == len(samples) > 3
+        assert len({sample.expression for sample in samples}) == len(samples)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 7, 100, 997])
+def test_methods_are_compared_on_samples_spread_over_the_iou(count):
+    evaluation = measured(np.random.RandomState(2).permutation(count))
+    found = thousandths(spread(evaluation), evaluation)
+    assert len(set(found)) == len(found) == min(count, len(QUANTILES))
+    if count > 50:
+        np.testing.assert_allclose(found, QUANTILES * (count - 1), atol=0.5)
+        assert found[0] < count / 6 and found[-1] > 5 * count / 6
+
+
+def test_images_of_several_expressions(dataset):
+    samples = dataset.samples("test")
+    rows = several_expressions(samples)
+    assert len(rows) == 2 and rows == several_expressions(samples)
+    assert rows[0][0].image.id != rows[1][0].image.id
+    for row in rows:
+        assert [sample.region.id[-1] for sample in row] == ["1", "2", "3"]
+        assert [sample.expression for sample in row] == [EXPRESSIONS[0], "!!", "right half"]
+        assert len({sample.image.id for sample in row}) == 1
+    two = [sample for sample in samples if not sample.region.id.endswith("3")]
+    assert several_expressions(two) == []
+    crowd = measured([0] * 9, per_image=9)
+    assert [len(row) for row in several_expressions(crowd.samples)] == [4]
+    same = measured([0] * 9, ["sky"] * 9, per_image=9)
+    assert several_expressions(same.samples) == []
+
+
+def test_masks_of_pictures_are_those_scored_and_need_one_pass_once(dataset, stubs, tmp_path):
+    names = ("scrc-bbox", "scrc-grabcut")
+    ((*evaluations,),), _ = evaluate_all(dataset, tmp_path, names)
+    samples = evaluations[0].samples[2:7]  # three of one image, two of the next
+    del stubs[:]
+    first = predict(dataset, evaluations, samples, tmp_path)
+    assert stubs == [("scrc",), ("scrc", "0", 3), ("scrc", "1", 2)]
+    for evaluation, masks in zip(evaluations, first):
+        truth = [dataset.masks(s.image.id)[s.region.id] for s in samples]
+        ious = [iou(*areas(mask, true)) for mask, true in zip(masks, truth)]
+        np.testing.assert_array_equal(ious, evaluation.ious[2:7])
+    again = predict(dataset, evaluations, samples, tmp_path)
+    assert len(stubs) == 3
+    for one, other in zip(sum(first, []), sum(again, [])):
+        np.testing.assert_array_equal(one, other)
+
+    predict(dataset, evaluations, samples[:1], tmp_path)
+    (cache,) = tmp_path.glob("*-gallery.npz")
+    cache.write_bytes(b"PK broken")
+    predict(dataset, evaluations, samples[:1], tmp_path)
+    assert stubs[3:] == [("scrc",), ("scrc", "0", 1)] * 2
+
+
+def test_comparison_has_a_picture_for_a_model(dataset, stubs, tmp_path):
+    by_pass, _ = evaluate_all(dataset, tmp_path)
+    side_by_side = gallery(dataset, by_pass, tmp_path)[0]
+    assert side_by_side.title == "Methods side by side"
+    ious = {
+        evaluation.method.name: dict(zip(map(str, evaluation.samples), evaluation.ious))
+        for group in by_pass for evaluation in group
+    }
+    compared = spread(by_pass[-1][-1])
+    assert len(side_by_side.rows) == len(compared) > 2
+    for (heading, pictures), sample in zip(side_by_side.rows, compared):
+        assert heading == f"“{sample.expression}”"
+        assert [picture.text for picture in pictures] == [
+            "true region", "per-word average", "SCRC", "GroundeR", "MCG classification",
+            "Ours (low resolution)", "Ours (high resolution)",
+        ]
+        mine = {name: found[str(sample)] for name, found in ious.items()}
+        assert pictures[2].note == (
+            f"IoU bbox {mine['scrc-bbox']:.2f}, grabcut {mine['scrc-grabcut']:.2f}"
+        )
+        assert pictures[6].note == f"IoU {mine['highres']:.2f}"
+
+
+def test_box_alone_is_a_frame(dataset, stubs, tmp_path):
+    by_pass, _ = evaluate_all(dataset, tmp_path, ("scrc-bbox", "grounder-grabcut"))
+    section = gallery(dataset, by_pass, tmp_path)[0]
+    sample = spread(by_pass[-1][-1])[0]
+    plain = read_image(sample.image.path).astype(int)
+    truth, box, mask = section.rows[0][1]
+    assert (box.text, mask.text) == ("SCRC bbox", "GroundeR grabcut")
+    inside = np.s_[8:-8, 6:10]  # of what both stubs find
+    for picture, tinted in ((box, False), (mask, True)):
+        data = np.frombuffer(base64.b64decode(picture.uri.split(",")[1]), np.uint8)
+        shown = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        change = (shown[inside] - plain[inside]).mean(axis=(0, 1))
+        assert (change[0] < -20) == (change[1] < -20) == tinted
+
+
+def test_overlay_of_a_box_changes_its_border_alone():
+    random = np.random.RandomState(3)
+    image = random.randint(0, 256, (80, 100, 3)).astype(np.uint8)
+    box = np.zeros((80, 100), bool)
+    box[20:60, 30:80] = True
+    drawn = overlay(image, box=box)
+    np.testing.assert_array_equal(drawn[20, 30:80], np.tile(BOX_BGR, (50, 1)))
+    for untouched in (np.s_[25:55, 35:75], np.s_[:15], np.s_[:, 85:]):
+        np.testing.assert_array_equal(drawn[untouched], image[untouched])
+    np.testing.assert_array_equal(overlay(image), image)
+    predicted, true = overlay(image, mask=box), overlay(image, region=box)
+    assert (predicted[box] != true[box]).any(axis=1).all()
+
+
+class Tags(HTMLParser):
+    """Collects tags and addresses, and checks that what is opened is closed."""
+
+    open_ended = {"meta", "img", "br", "html", "p", "th", "td", "tr", "path", "use"}
+
+    def __init__(self):
+        super().__init__()
+        self.stack, self.seen, self.addresses = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append(tag)
+        self.addresses += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+        if tag not in self.open_ended:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.open_ended:
+            assert self.stack.pop() == tag
+
+
+@pytest.mark.parametrize("names", [None, ("highres",), ("whole-image",)])
+def test_page_is_sound_and_needs_nothing_else(dataset, stubs, tmp_path, names):
+    (tmp_path / "timing.json").write_text(json.dumps(TIMING))
+    _, _, page = made_report(dataset, tmp_path, names)
+    tags = Tags()
+    tags.feed(page)
+    assert tags.stack == []
+    assert tags.seen.count("img") == tags.seen.count("figure") >= 8
+    assert ("side by side" in page) == (names is None)
+    assert "svg" in tags.seen
+    assert not {"script", "link", "b", "iframe"} & set(tags.seen)
+    assert all(re.match(r"data:image/jpeg;base64,|#", address) for address in tags.addresses)
+    assert "the &lt;b&gt;top&lt;/b&gt; &amp; more" in page
+    assert "a &lt;b&gt;" in page
+    assert "$" not in re.sub(r"base64,[^\"]*", "", page)

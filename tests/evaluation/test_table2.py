@@ -1,0 +1,180 @@
+"""Timing: a method that moves its own clock, the cases that are drawn, and the tool."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import caffe
+import numpy as np
+import pytest
+from support.commands import run_tool
+
+from models.sizes import SIZES
+from objseg.data.dataset import Dataset
+from objseg.data.images import read_image
+from objseg.evaluation.table2 import Case, draw_cases, measure, seconds_an_expression, spread, table
+from objseg.methods.table1 import METHODS, configure, conventional_prototxt
+
+SLIM = SIZES["slim"]
+
+
+class Method:
+    """Masks that take ``find`` seconds an image and ``draw`` seconds each, by its own ``clock``.
+
+    The first call of an image takes an hour more. ``calls`` lists (image, expressions).
+    """
+
+    def __init__(self, find, draw):
+        self.now, self.calls, self.find, self.draw = 1e6, [], find, draw
+
+    def clock(self):
+        return self.now
+
+    def __call__(self, image, expressions):
+        self.now += self.find * image + (0 if self.calls else 3600)
+        self.calls.append((image, list(expressions)))
+        return [(self.drawn(expressions), None)]
+
+    def drawn(self, expressions):
+        for _ in expressions:
+            self.now += self.draw
+            yield None
+
+
+def test_a_call_is_shared_by_its_expressions_and_the_first_does_not_count():
+    method = Method(find=4, draw=0.5)
+    inputs = [(1, ["a"]), (1, ["a", "b", "c", "d"]), (3, ["a", "b"])]
+    assert list(seconds_an_expression(method, inputs, method.clock)) == [4.5, 1.5, 6.5]
+    assert method.calls == [inputs[0], *inputs]
+
+
+def test_alone_and_shared_are_over_the_images():
+    method = Method(find=10, draw=1)
+    cases = [Case(image, ["a"] * count, "b") for image, count in ((1, 1), (2, 2), (3, 5), (5, 10))]
+    steps = []
+    found = measure(method, cases, lambda: steps.append(0), method.clock)
+    assert found["alone"] == spread([11, 21, 31, 51])
+    assert found["shared"] == spread([11, 11, 7, 6])
+    assert len(steps) == 2 * len(cases)
+    assert [expressions for _, expressions in method.calls[:5]] == [["b"]] * 5
+
+
+def test_spread_is_median_and_quartiles():
+    seconds = np.random.RandomState(0).permutation(np.arange(101.0))
+    assert spread(seconds) == {"median": 50, "low": 25, "high": 75}
+    assert spread([3.0]) == {"median": 3, "low": 3, "high": 3}
+
+
+# ---- the cases ----
+
+def test_cases_are_of_different_images_and_always_the_same(scenes):
+    dataset = Dataset(scenes)
+    cases, problems = draw_cases(dataset, "train", 5)
+    assert len(cases) == 5 and not problems
+    by_pixels = {
+        read_image(image.path).tobytes(): [t for r in image.regions for t in r.expressions]
+        for image in dataset.images("train")
+    }
+    assert len({case.image.tobytes() for case in cases}) == 5
+    for case in cases:
+        assert case.expressions == by_pixels[case.image.tobytes()]
+        assert case.one in case.expressions
+    again, _ = draw_cases(dataset, "train", 5)
+    assert [case[1:] for case in again] == [case[1:] for case in cases]
+    assert len(draw_cases(dataset, "train", 1000)[0]) == len(dataset.images("train"))
+
+
+def without_regions(dataset, kept):
+    """A data set whose test images have no expression, but for those numbered in ``kept``."""
+    images = [
+        image if number in kept else image._replace(regions=())
+        for number, image in enumerate(dataset.images("test"))
+    ]
+    return SimpleNamespace(
+        directory=dataset.directory, images=lambda split: images,
+        pixels_and_masks=dataset.pixels_and_masks,
+    )
+
+
+def test_images_without_expressions_are_not_drawn(scenes):
+    cases, _ = draw_cases(without_regions(Dataset(scenes), {1, 3}), "test", 10)
+    assert len(cases) == 2 and all(case.expressions for case in cases)
+    with pytest.raises(ValueError, match="no readable image with an expression.*4 images, 0 unre"):
+        draw_cases(without_regions(Dataset(scenes), {}), "test", 10)
+
+
+def test_another_image_is_drawn_for_an_unreadable_one(scenes, tmp_path):
+    dataset = Dataset(scenes)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    images = dataset.images("test")
+    images[0] = images[0]._replace(path=broken)
+    stub = without_regions(dataset, {})
+    stub.images = lambda split: images
+    cases, _ = draw_cases(stub, "test", 3)
+    assert len(cases) == 3
+    _, problems = draw_cases(stub, "test", 4)
+    assert len(problems) == 1 and "broken.jpg" in problems[0]
+
+
+# ---- the paper's figures and the tool ----
+
+def test_the_papers_figures_are_table_2(scenes):
+    seconds = {
+        method.model: method.seconds for method in METHODS.values() if method.seconds is not None
+    }
+    assert seconds == {
+        "per-word": 0.169, "scrc": 4.319, "grounder": 3.753, "mcg": 9.375, "highres": 0.325
+    }
+
+
+def test_a_missing_trunk_is_found_before_anything_runs(scenes, tmp_path):
+    weights = tmp_path / "scrc.caffemodel"
+    weights.touch()
+    recipes = {**SLIM.recipes, "lowres": replace(SLIM.recipes["lowres"], start="models/no.trunk")}
+    size = replace(SLIM, recipes=recipes)
+    with pytest.raises(ValueError, match="no.trunk does not exist.*tools/pretrain_trunk.py"):
+        configure("scrc-bbox", size, scenes, weights, cached=False)
+    made = configure("scrc-bbox", SLIM, scenes, weights, cached=False)
+    assert made.features is None and made.proposals is None
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Random weights of the slim highres net, a path."""
+    path = tmp_path_factory.mktemp("weights") / "highres.caffemodel"
+    deploy = conventional_prototxt(SLIM) / "deploy_highres.prototxt"
+    caffe.Net(str(deploy), caffe.TEST).save(str(path))
+    return path
+
+
+def test_the_tool_times_methods(scenes, weights, tmp_path):
+    printed = run_tool(
+        "tools/time_referit.py", "--data", scenes, "--size", "slim", "--method", "highres",
+        "--method", "whole-image", "--weights", weights, "--out", tmp_path, "--samples", 3,
+    ).stdout
+    outcome = json.loads((tmp_path / "timing.json").read_text())
+    methods = outcome.pop("methods")
+    assert outcome.pop("device") and outcome.pop("threads") >= 1
+    assert outcome == {
+        "data": "demo", "split": "test", "size": "slim", "samples": 3, "synthetic": True,
+    }
+    assert [(m["method"], m["title"], m["paper"]) for m in methods] == [
+        ("whole-image", "whole image", None), ("highres", "Ours (high resolution)", 0.325),
+    ]
+    for method in methods:
+        for name in ("alone", "shared"):
+            assert 0 < method[name]["low"] <= method[name]["median"] <= method[name]["high"]
+    assert "\n".join(table(json.loads((tmp_path / "timing.json").read_text()))) in printed
+    assert "demo (synthetic data), split test, size slim: 3 images" in printed
+    assert printed.count("0.325") == 1 and "time: 12/12 call" in printed
+
+
+def test_a_missing_file_stops_the_tool_before_it_measures(scenes, weights, tmp_path):
+    done = run_tool(
+        "tools/time_referit.py", "--data", scenes, "--size", "slim", "--method", "all",
+        "--weights", f"highres={weights}", "--prototxt", tmp_path, "--out", tmp_path / "out",
+        check=False,
+    )
+    assert done.returncode == 1 and "does not exist" in done.stdout
+    assert "time:" not in done.stdout and not (tmp_path / "out").exists()

@@ -1,0 +1,234 @@
+"""Features of boxes: against the arithmetic, and made again exactly when they must be."""
+
+import json
+import shutil
+
+import caffe
+import cv2
+import h5py
+import numpy as np
+import pytest
+from support.commands import run_tool
+from support.tiny_trunk import FC7, FC8, SIDE, propose, write_trunk
+
+from objseg.data.dataset import Dataset
+from objseg.data.images import read_image
+from objseg.files import REPOSITORY, sha256
+from objseg.geometry import MEAN_BGR
+from objseg.methods.table1 import Configuration
+from objseg.regions.extraction import extract
+from objseg.regions.features import (
+    CROPS_AT_ONCE,
+    CropTrunk,
+    FeatureReader,
+    FeaturesError,
+    region_source,
+)
+from objseg.regions.making import Boxes, make_proposals
+from objseg.regions.proposals import COUNT
+
+RANDOM = np.random.RandomState(0)
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory):
+    return write_trunk(tmp_path_factory.mktemp("trunk"))
+
+
+@pytest.fixture
+def dataset(scenes, tmp_path):
+    """The scenes as a data set of their own with proposals, so that a test may change it."""
+    shutil.copytree(scenes.parent, tmp_path / "all")
+    path = tmp_path / "all" / "demo" / "index.json"
+    index = json.loads(path.read_text())
+    path.write_text(json.dumps({**index, "image_dir": str(tmp_path / "all" / "raw" / "images")}))
+    dataset = Dataset(path.parent)
+    propose(dataset, dataset.directory / "proposals")
+    return dataset
+
+
+def extracted(dataset, trunk, split="trainval", **changes):
+    images = [image for image in dataset.images(split) if image.regions]
+    return extract(
+        dataset, images, dataset.directory / "proposals", *trunk, dataset.directory / "features",
+        **changes,
+    )
+
+
+def written(dataset):
+    """When each file of features was written."""
+    files = (dataset.directory / "features").glob("*.h5")
+    return {path.stem: path.stat().st_mtime_ns for path in files}
+
+
+def test_the_features_of_crops_by_hand(trunk):
+    image = RANDOM.randint(0, 256, (20, 30, 3)).astype(np.uint8)
+    net = caffe.Net(*map(str, trunk), caffe.TEST)
+    (w7, b7), (w8, b8) = ([blob.data for blob in net.params[name]] for name in ("fc7", "fc8"))
+    # crops of just the net's side, which need no resizing, in several passes
+    corners = RANDOM.randint(0, (30 - SIDE, 20 - SIDE), (2 * CROPS_AT_ONCE + 3, 2))
+    boxes = np.hstack([corners, corners + SIDE - 1])
+    pixels = np.stack([image[y:y + SIDE, x:x + SIDE] for x, y in corners]).astype(float)
+    fc7 = np.maximum(np.einsum("nhwc,dchw->nd", pixels - MEAN_BGR, w7) + b7, 0)
+    fc8 = fc7 @ w8[:, :, 0, 0].T + b8
+    found = CropTrunk(*trunk).features(image, boxes)
+    assert 0 < np.count_nonzero(fc7) < fc7.size
+    for expected, features in zip((fc7 / 2, fc8 / 4), found):
+        assert features.dtype == np.float16
+        np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_slim_trunk_sees_each_crop_as_if_alone(slim_nets):
+    deploy = slim_nets / "deploy_crops.prototxt"
+    weights = REPOSITORY / "models/slim_trunk.caffemodel"
+    image = cv2.resize(RANDOM.randint(0, 256, (9, 12, 3)).astype(np.uint8), (240, 180))
+    boxes = np.array([[0, 0, 95, 95], [100, 60, 195, 155], [140, 84, 235, 179]])
+    trunk = CropTrunk(deploy, weights)
+    regions = trunk(image, boxes)
+    net = caffe.Net(str(deploy), str(weights), caffe.TEST)
+    for (x, y, _, _), fc7, fc8 in zip(boxes, regions.fc7, regions.fc8):
+        pixels = image[y:y + 96, x:x + 96].astype(np.float32) - MEAN_BGR
+        net.blobs["image"].data[0] = pixels.transpose(2, 0, 1)
+        net.forward()
+        np.testing.assert_allclose(fc7, net.blobs["fc7"].data.ravel() / 1000, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(fc8, net.blobs["fc8"].data.ravel() / 1000, rtol=1e-3, atol=1e-3)
+    (whole, _) = trunk.features(image, [[0, 0, 239, 179]])
+    np.testing.assert_array_equal(regions.context, whole[0])
+    assert (regions.width, regions.height) == (240, 180)
+
+
+def test_weights_that_overflow_are_refused(trunk, tmp_path):
+    net = caffe.Net(*map(str, trunk), caffe.TEST)
+    net.params["fc7"][0].data[...] *= 1e9
+    net.save(str(tmp_path / "wild.caffemodel"))
+    image = np.zeros((9, 9, 3), np.uint8)
+    with pytest.raises(FeaturesError, match="wild.caffemodel.*65504"):
+        CropTrunk(trunk[0], tmp_path / "wild.caffemodel").features(image, [[0, 0, 8, 8]])
+
+
+def test_reading_gives_what_computing_gives(dataset, trunk):
+    make_proposals(
+        dataset, dataset.images("trainval"), [Boxes(COUNT)], dataset.directory / "proposals",
+        workers=2, overwrite=True,
+    )
+    assert extracted(dataset, trunk, workers=2)["made"] == 15
+    folders = dict(features=dataset.directory / "features", crops=trunk[0], trunk=trunk[1])
+    read = region_source(Configuration("scrc-bbox", **folders))
+    compute = region_source(Configuration("scrc-bbox", **{**folders, "features": None}))
+    reader = FeatureReader(folders["features"])
+    assert (reader.fc7, reader.fc8) == (FC7, FC8)
+    for image in dataset.images("train")[:4]:
+        pixels = read_image(image.path)
+        one, other = read(pixels, image.id), compute(pixels, image.id)
+        for name, value in one._asdict().items():
+            np.testing.assert_array_equal(value, getattr(other, name))
+        ids, region_fc8 = reader.read(image.id, "regions", "region_fc8")
+        assert [name.decode() for name in ids] == [region.id for region in image.regions]
+        _, expected = CropTrunk(*trunk).features(pixels, [r.box for r in image.regions])
+        np.testing.assert_array_equal(region_fc8, expected)
+
+
+def test_only_what_is_outdated_is_made_again(dataset, trunk, tmp_path):
+    assert extracted(dataset, trunk)["made"] == 15
+    first = written(dataset)
+    again = extracted(dataset, trunk)
+    assert (again["made"], again["kept"]) == (0, 15) and written(dataset) == first
+
+    changed, broken = (image.id for image in dataset.images("train")[:2])
+    path = dataset.directory / "proposals" / "boxes" / f"{changed}.txt"
+    path.write_text(path.read_text() + "1 2 30 40\n")
+    (dataset.directory / "features" / f"{broken}.h5").write_bytes(b"no HDF5")
+    assert extracted(dataset, trunk)["made"] == 2
+    second = written(dataset)
+    assert {name for name in first if second[name] != first[name]} == {changed, broken}
+    reader = FeatureReader(dataset.directory / "features")
+    assert reader(changed).boxes[-1].tolist() == [1, 2, 30, 40]
+
+    other = write_trunk(tmp_path, seed=2)
+    assert sha256(other[1]) != sha256(trunk[1])
+    assert extracted(dataset, other)["made"] == 15
+
+    index = json.loads((dataset.directory / "index.json").read_text())
+    region = dataset.images("val")[0].regions[0].id
+    index["regions"][region]["box"][0] += 1
+    (dataset.directory / "index.json").write_text(json.dumps(index))
+    assert extracted(Dataset(dataset.directory), other)["made"] == 1
+
+
+def test_the_index_lists_the_other_splits_too(dataset, trunk):
+    extracted(dataset, trunk, "train")
+    extracted(dataset, trunk, "val")
+    reader = FeatureReader(dataset.directory / "features")
+    reader(dataset.images("train")[0].id)
+    with pytest.raises(FeaturesError, match="extract_features.py"):
+        reader(dataset.images("test")[0].id)
+
+
+def test_unreadable_images_are_skipped_and_images_without_a_box_are_their_own(
+    dataset, trunk, capsys
+):
+    damaged, empty = dataset.images("train")[:2]
+    damaged.path.write_bytes(damaged.path.read_bytes()[:100])
+    (dataset.directory / "proposals" / "boxes" / f"{empty.id}.txt").write_text("")
+    counts = extracted(dataset, trunk)
+    assert counts["made"] == 14 and counts["whole_image"] == 1
+    assert list(counts["unreadable"]) == [damaged.id]
+    assert f"skipped: {damaged.path}" in capsys.readouterr().err
+    reader = FeatureReader(dataset.directory / "features")
+    assert reader(empty.id).boxes.tolist() == [[0, 0, empty.width - 1, empty.height - 1]]
+    np.testing.assert_array_equal(reader(empty.id).fc7[0], reader(empty.id).context)
+    with pytest.raises(FeaturesError, match=damaged.path.name):
+        reader(damaged.id)
+
+
+def test_images_that_were_unreadable_stay_so_when_another_split_is_asked_for(dataset, trunk):
+    damaged = dataset.images("train")[0]
+    damaged.path.write_bytes(damaged.path.read_bytes()[:100])
+    folder = dataset.directory / "features"
+    extracted(dataset, trunk)
+    extracted(dataset, trunk, "test")
+    assert list(FeatureReader(folder).unreadable) == [damaged.id]
+
+
+def test_features_of_another_preparation_are_refused(dataset, trunk):
+    extracted(dataset, trunk)
+    reader = FeatureReader(dataset.directory / "features")
+    reader.check(dataset.directory)
+    path = dataset.directory / "index.json"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(FeaturesError, match="index.json was written anew.*extract_features.py"):
+        reader.check(dataset.directory)
+    assert extracted(dataset, trunk)["made"] == 0
+    FeatureReader(dataset.directory / "features").check(dataset.directory)
+
+
+def test_what_is_missing_is_said_with_the_command(dataset, trunk):
+    folder = dataset.directory / "features"
+    with pytest.raises(FeaturesError, match="index.json does not exist.*extract_features.py"):
+        FeatureReader(folder)
+    image = dataset.images("train")[0].id
+    (dataset.directory / "proposals" / "boxes" / f"{image}.txt").unlink()
+    with pytest.raises(ValueError, match=f"{image}.txt does not exist.*make_proposals.py"):
+        extracted(dataset, trunk)
+    shutil.rmtree(dataset.directory / "proposals")
+    with pytest.raises(FeaturesError, match="make_proposals.py"):
+        extracted(dataset, trunk)
+
+
+def test_a_file_that_the_index_does_not_list_is_not_believed(dataset, trunk):
+    extracted(dataset, trunk, "val")
+    image = dataset.images("val")[0].id
+    with h5py.File(dataset.directory / "features" / f"{image}.h5", "a") as file:
+        file.attrs["key"] = "another"
+    with pytest.raises(FeaturesError, match=f"{image}.h5"):
+        FeatureReader(dataset.directory / "features")(image)
+
+
+def test_the_tool(dataset, slim_nets):
+    done = run_tool(
+        "tools/extract_features.py", "--size", "slim", "--data", dataset.directory,
+        "--split", "test", "--prototxt", slim_nets, "--workers", 2,
+    )
+    assert "features of 4 images made" in done.stdout
+    regions = FeatureReader(dataset.directory / "features" / "slim")(dataset.images("test")[0].id)
+    assert regions.fc7.shape == (len(regions.boxes), 128)

@@ -1,0 +1,199 @@
+"""tools/segment.py on pictures and expressions of every kind, with random slim weights."""
+
+import importlib
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.sizes import SIZES
+from objseg.data.expressions import Vocabulary
+from objseg.files import REPOSITORY
+from objseg.methods.table1 import conventional_prototxt
+
+RANDOM = np.random.RandomState(0)
+PICTURE = cv2.GaussianBlur(RANDOM.randint(0, 256, (60, 90, 3)).astype(np.uint8), (0, 0), 2)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A random slim net whose masks are neither empty nor full, its vocabulary beside it."""
+    caffe = pytest.importorskip("caffe")
+    folder = tmp_path_factory.mktemp("weights")
+    deploy = conventional_prototxt(SIZES["slim"]) / "deploy_highres.prototxt"
+    Vocabulary.build(["red car left sky"], min_count=1).save(folder / "highres_vocabulary.txt")
+    caffe.set_random_seed(5)
+    net = caffe.Net(str(deploy), caffe.TEST)
+    net.save(str(folder / "random.caffemodel"))
+    return folder / "random.caffemodel"
+
+
+@pytest.fixture
+def segment(weights, tmp_path, monkeypatch, capsys):
+    """Run the tool; returns (exit status, printed text, messages, {file name: PNG})."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
+    tool = importlib.import_module("segment")
+
+    def run(path, *expressions, options=()):
+        out = tmp_path / "out"
+        arguments = [path, *expressions, "--size", "slim", "--weights", weights, "--out", out]
+        monkeypatch.setattr(sys, "argv", ["segment.py", *map(str, [*arguments, *options])])
+        with pytest.raises(SystemExit) as end:
+            tool.environment.run(tool.main)
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        pictures = {
+            file.name: cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in out.glob("*.png")
+        }
+        return end.value.code or 0, printed.out, printed.err, pictures
+
+    return run
+
+
+def save(path, picture, **options):
+    picture.save(path, **options)
+    return path
+
+
+def test_masks_overlays_and_figures(segment, tmp_path):
+    path = save(tmp_path / "My photo.png", Image.fromarray(PICTURE))
+    status, text, messages, pictures = segment(path, "red car", "sky, left!", "Red car")
+    assert (status, messages) == (0, "")
+    stems = ["my-photo_red-car", "my-photo_sky-left", "my-photo_red-car-2"]
+    kinds = ("mask", "overlay")
+    assert set(pictures) == {f"{stem}_{kind}.png" for stem in stems for kind in kinds}
+    blocks = re.split(r'^"', text, flags=re.M)[1:]
+    for stem, block in zip(stems, blocks):
+        mask, overlay = (pictures[f"{stem}_{kind}.png"] for kind in kinds)
+        assert mask.shape == (60, 90)
+        assert overlay.shape == (60, 90, 3)
+        assert set(np.unique(mask)) <= {0, 255}
+        area = int((mask > 0).sum())
+        assert f"area   {area} of 5400 pixels ({area / 54:.2f} %)" in block
+        if area:
+            rows, columns = np.nonzero(mask)
+            assert (
+                f"x {columns.min()} to {columns.max()}, y {rows.min()} to {rows.max()}" in block
+            )
+        changed = (overlay != PICTURE[..., ::-1]).any(axis=2)
+        near = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0
+        assert not changed[~near].any()
+    assert (pictures["my-photo_red-car_mask.png"] == pictures["my-photo_red-car-2_mask.png"]).all()
+
+
+def test_lowres_method_and_named_vocabulary(segment, weights, tmp_path):
+    caffe = pytest.importorskip("caffe")
+    deploy = conventional_prototxt(SIZES["slim"]) / "deploy_lowres.prototxt"
+    net = caffe.Net(str(deploy), caffe.TEST)
+    net.save(str(tmp_path / "low.caffemodel"))
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    options = ("--method", "lowres", "--weights", tmp_path / "low.caffemodel")
+    vocabulary = ("--vocabulary", weights.parent / "highres_vocabulary.txt")
+    status, _, messages, pictures = segment(path, "sky", options=(*options, *vocabulary))
+    assert status == 0, messages
+    assert pictures["a_sky_mask.png"].shape == (60, 90)
+
+
+@pytest.mark.parametrize(
+    ("name", "picture"),
+    [
+        ("grey.jpg", Image.fromarray(PICTURE).convert("L")),
+        ("alpha.png", Image.fromarray(np.dstack([PICTURE, PICTURE[..., 0]]))),
+        ("cmyk.jpg", Image.fromarray(PICTURE).convert("CMYK")),
+        ("deep.png", Image.fromarray(PICTURE[..., 0].astype(np.uint16) << 8)),
+        ("dot.png", Image.new("RGB", (1, 1))),
+        ("line.png", Image.new("RGB", (1, 300))),
+    ],
+)
+def test_pictures_of_every_kind(segment, tmp_path, name, picture):
+    path = save(tmp_path / name, picture)
+    status, text, messages, pictures = segment(path, "sky")
+    assert (status, messages) == (0, "")
+    assert pictures[f"{path.stem}_sky_mask.png"].shape == picture.size[::-1]
+
+
+def test_rotated_photograph_is_turned_upright(segment, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "phone.jpg", Image.fromarray(PICTURE), exif=exif)
+    _, _, _, pictures = segment(path, "sky")
+    assert pictures["phone_sky_mask.png"].shape == (90, 60)
+
+
+def test_huge_photograph(segment, tmp_path):
+    huge = cv2.resize(PICTURE, (8000, 6000), interpolation=cv2.INTER_NEAREST)
+    cv2.imwrite(str(tmp_path / "huge.jpg"), huge)
+    status, text, messages, pictures = segment(tmp_path / "huge.jpg", "sky")
+    assert (status, messages) == (0, "")
+    assert pictures["huge_sky_mask.png"].shape == (6000, 8000)
+    assert "of 48000000 pixels" in text
+
+
+@pytest.mark.parametrize("kind", ["truncated", "foreign", "empty", "missing"])
+def test_bad_pictures_are_clear_errors(segment, tmp_path, kind):
+    path = tmp_path / "a.jpg"
+    if kind != "missing":
+        save(path, Image.fromarray(PICTURE))
+        data = path.read_bytes()
+        path.write_bytes({"truncated": data[:-99], "foreign": b"text", "empty": b""}[kind])
+    status, text, messages, pictures = segment(path, "sky")
+    assert (status, text, pictures) == (1, "", {})
+    assert re.fullmatch(r"error: .*a\.jpg: .+\n", messages)
+
+
+@pytest.mark.parametrize("expression", ["", "  ", "."])
+def test_empty_expression_is_a_clear_error(segment, tmp_path, expression):
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    status, _, messages, pictures = segment(path, "sky", expression)
+    assert (status, pictures) == (1, {})
+    assert f"the expression {expression!r} is empty" in messages
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("xylophone", 'no word of "xylophone" is in the vocabulary'),
+        ("!!!", 'no word of "!!!" is in the vocabulary'),
+        ("red zebra left zebra", "not in the vocabulary, read as <unk>: zebra\n"),
+        ("red " * 500, "500 words in \"red red"),
+        ("sky " + "ä" * 200, "read as <unk>: äää"),
+    ],
+    ids=["unknown", "punctuation", "partly unknown", "long", "long word"],
+)
+def test_odd_expressions_give_a_mask_and_a_warning(segment, tmp_path, expression, message):
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    status, _, messages, pictures = segment(path, expression)
+    assert status == 0
+    assert "warning: " in messages and message in messages
+    assert len(pictures) == 2
+
+
+def test_five_hundred_words_are_read_up_to_the_twentieth(segment, tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    _, _, _, pictures = segment(path, "red " * 500, "red " * 20, "red " * 19)
+    masks = [pictures[name] for name in sorted(pictures) if name.endswith("_mask.png")]
+    assert len(masks) == 3
+    assert sum((masks[0] == mask).all() for mask in masks) >= 2
+
+
+def test_missing_weights_name_the_command(segment, tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    status, _, messages, _ = segment(path, "sky", options=("--weights", tmp_path / "none"))
+    assert status == 1
+    assert "none does not exist" in messages and "tools/train.py --model highres" in messages
+
+
+def test_command_line(weights, tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "tools" / "segment.py", path, "sky", "--size", "slim",
+         "--weights", weights, "--out", tmp_path],
+        capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('"sky"\n  area ')
+    assert (tmp_path / "a_sky_mask.png").is_file()

@@ -1,0 +1,63 @@
+"""Write the nets and solvers of every model as prototxt.
+
+    python tools/generate_prototxt.py --size paper --out prototxt
+    python tools/generate_prototxt.py --size slim --out prototxt/slim
+
+The committed prototxt/ is exactly what these two commands write. Paths are written as given;
+Caffe takes them from the folder it is started in.
+"""
+
+import environment
+
+environment.enter()
+
+import argparse
+from pathlib import Path
+
+from models.prototxt import HEADER, generate
+from models.registry import MODELS
+from models.settings import add_switches, chosen_size, from_switches
+from models.vgg16 import crops_net
+from objseg.caffe.prototxt import prototxt
+from objseg.files import write_text
+
+def main():
+    """Write every model."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", required=True, help="folder of the prototxt files")
+    parser.add_argument("--model", action="append", choices=MODELS,
+                        help="only this one; repeatable")
+    parser.add_argument("--data", help="prepared data set (default: the size's)")
+    parser.add_argument("--snapshots", help="folder of the weights that training writes")
+    parser.add_argument("--trunk-weights", metavar="FILE", help="where a model with a trunk starts")
+    parser.add_argument("--lowres-weights", metavar="FILE", help="where stage 2 starts")
+    parser.add_argument("--solver-mode", choices=("CPU", "GPU"))
+    add_switches(parser)
+    options = parser.parse_args()
+    size = chosen_size(options)
+    snapshots = options.snapshots or size.snapshots
+    data = options.data or size.data
+    write_text(Path(options.out) / "deploy_crops.prototxt", HEADER + prototxt(crops_net(size)))
+    for name in options.model or MODELS:
+        start, after = size.recipes[name].start, MODELS[name].after
+        if start and start == size.pretrained:
+            start = options.trunk_weights or start
+        elif after:
+            last = options.iterations or size.recipes[after].iterations
+            start = options.lowres_weights or f"{snapshots}/{after}_iter_{last}.caffemodel"
+        generate(size, from_switches(
+            options, size, name,
+            data=data,
+            prototxt=options.out,
+            snapshots=snapshots,
+            start=start,
+            features=f"{data}/features/{size.name}",
+            proposals=f"{data}/proposals",
+            mode=options.solver_mode or size.mode,
+        ), options.out)
+
+
+if __name__ == "__main__":
+    environment.run(main)
