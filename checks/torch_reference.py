@@ -29,13 +29,15 @@ from pathlib import Path
 
 import numpy as np
 
+from objseg.errors import UserError
+
 WARM_UP = 2
 
 
 def find_python(given=None):
     """Path of a Python that has torch: ``given``, or else this one or python3 on the PATH.
 
-    Returns None where neither has it. Raises OSError when ``given`` has none or does not run.
+    Returns None where neither has it. Raises UserError when ``given`` has none or does not run.
     """
     # A portable Caffe puts its own folder first on the PATH; here the host's Python is meant.
     own = str(Path(sys.executable).parent)
@@ -46,7 +48,7 @@ def find_python(given=None):
         if _succeeds(python, look):
             return python
     if given:
-        raise OSError(f"--torch-python {given}: it has no torch")
+        raise UserError(f"--torch-python {given}: it has no torch")
     return None
 
 
@@ -70,7 +72,7 @@ def _environment(python):
 def ask(python, request):
     """Send a request to this file under the interpreter ``python``; returns the answer.
 
-    Raises OSError when that Python does not run or has no torch, or the run fails.
+    Raises UserError when that Python does not run or has no torch, or the run fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         question, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
@@ -82,7 +84,7 @@ def ask(python, request):
         )
         if done.returncode:
             lines = done.stdout.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise OSError(f"{python}: {lines[-1]}")
+            raise UserError(f"{python}: {lines[-1]}")
         return json.loads(answer.read_text())
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 from models.sizes import SIZES
+from objseg.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Settings:
     switches applied; ``start`` are the starting weights, a path or None for a random start;
     ``features`` and ``proposals`` are the folders of :mod:`objseg.regions.features` and
     tools/make_proposals.py for the baselines that need them. The rest is explained by the switches
-    below. Raises ValueError naming the switch out of range.
+    below. Raises UserError naming the switch out of range.
     """
 
     model: str
@@ -44,15 +45,15 @@ class Settings:
         }
         for key, value in counts.items():
             if value < 1:
-                raise ValueError(f"--{key} is {value}, must be at least 1")
+                raise UserError(f"--{key} is {value}, must be at least 1")
         for key in ("foreground", "background"):
             value = getattr(self, key)
             if not 0 <= value < math.inf:
-                raise ValueError(f"--{key} is {value}, must be a finite weight of at least 0")
+                raise UserError(f"--{key} is {value}, must be a finite weight of at least 0")
         if not 0 <= self.seed < 2**31:
-            raise ValueError(f"--seed is {self.seed}, must be from 0 to 2147483647")
+            raise UserError(f"--seed is {self.seed}, must be from 0 to 2147483647")
         if recipe.batch % recipe.expressions_per_image:
-            raise ValueError(
+            raise UserError(
                 f"--batch {recipe.batch} does not divide into images with "
                 f"{recipe.expressions_per_image} expressions each (--expressions-per-image)"
             )
@@ -60,12 +61,12 @@ class Settings:
     def divided(self, ranks):
         """The Settings of each of so many ``ranks``, which share a batch among them.
 
-        Raises ValueError when they cannot.
+        Raises UserError when they cannot.
         """
         recipe, unit = self.recipe, self.recipe.expressions_per_image
         if recipe.batch % (ranks * unit):
             images = f", in images of {unit} expressions" if unit > 1 else ""
-            raise ValueError(
+            raise UserError(
                 f"{ranks} ranks cannot share a batch of {recipe.batch} evenly{images}; give "
                 f"--batch a multiple of {ranks * unit}, or start another number of ranks"
             )
@@ -110,7 +111,7 @@ def chosen_size(options):
     if options.vocabulary_size is None:
         return size
     if options.vocabulary_size < 1:
-        raise ValueError(f"--vocabulary-size is {options.vocabulary_size}, must be at least 1")
+        raise UserError(f"--vocabulary-size is {options.vocabulary_size}, must be at least 1")
     return replace(size, vocabulary=options.vocabulary_size)
 
 

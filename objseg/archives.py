@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from objseg.errors import UserError
 from objseg.files import Progress
 
 LARGEST_TREE = 32 << 30  # bytes an archive may unpack to; ReferIt, the largest, needs far less
@@ -23,11 +24,11 @@ DAMAGE = (  # what zipfile and tarfile raise for a broken, an encrypted or an un
 )
 
 
-class WrongFileError(ValueError):
+class WrongFileError(UserError):
     """A file is not what the manifest or its own format promises."""
 
 
-class RoomError(ValueError):
+class RoomError(UserError):
     """The disk has too little room; the message says how much is missing."""
 
 

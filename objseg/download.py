@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from objseg.archives import RoomError, WrongFileError, amount, check_room, unpack
+from objseg.errors import UserError
 from objseg.files import Progress, write_text
 
 BLOCK = 1 << 18  # bytes read from a server at a time
 HEADWAY = 1 << 20  # a broken transfer that gained this many bytes does not count as a failed try
 
 
-class DownloadError(ValueError):
+class DownloadError(UserError):
     """Something could not be fetched; the message says what to do by hand."""
 
 
@@ -58,10 +59,10 @@ class File:
     def __post_init__(self):
         for path in filter(None, (self.path, self.unpack)):
             if path.startswith("/") or ".." in path.split("/"):
-                raise ValueError(f"{path!r} is not a path inside the root")
+                raise UserError(f"{path!r} is not a path inside the root")
         for place in self.places:
             if not place.startswith(("http://", "https://")):
-                raise ValueError(f"{place!r} is neither an http nor an https URL")
+                raise UserError(f"{place!r} is neither an http nor an https URL")
 
     @property
     def facts(self):
@@ -93,7 +94,7 @@ def read_manifest(path):
             )
             items[name] = Item(name=name, **{**entry, "files": files})
         return items
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, UserError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DownloadError(f"{path}: not a manifest: {error}") from error
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from objseg.errors import UserError
+
 EPSILON = 1e-12
 """Least squared norm, so that a zero vector stays zero; as tf.nn.l2_normalize of the authors."""
 
@@ -43,7 +45,7 @@ def spatial_coordinates(height, width, channels=2):
             xmin, ymin, xmax, ymax, (xmin + xmax) / 2, (ymin + ymax) / 2,
             ones / width, ones / height,
         ]).astype(np.float32)
-    raise ValueError(f"{channels} coordinate channels: expected 2 (paper) or 8 (later code)")
+    raise UserError(f"{channels} coordinate channels: expected 2 (paper) or 8 (later code)")
 
 
 def weighted_logistic_loss(score, label, foreground, background):

@@ -3,6 +3,7 @@
 import caffe
 
 from objseg.batches import layer_parameters
+from objseg.errors import UserError
 from objseg.numerics import weighted_logistic_gradient, weighted_logistic_loss
 
 
@@ -28,14 +29,14 @@ class WeightedLogisticLossLayer(caffe.Layer):
         self.weights = layer_parameters.parse(name, self.param_str, foreground=3.0, background=1.0)
         for key, value in self.weights.items():
             if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise ValueError(f"{name}: {key} is {value!r}, expected a finite weight >= 0")
+                raise UserError(f"{name}: {key} is {value!r}, expected a finite weight >= 0")
         layer_parameters.check_count(name, "bottoms", bottom, 2)
         layer_parameters.check_count(name, "tops", top, 1)
 
     def reshape(self, bottom, top):
         """Check that every score has a label; the top is a scalar."""
         if tuple(bottom[0].shape) != tuple(bottom[1].shape):
-            raise ValueError(
+            raise UserError(
                 f"WeightedLogisticLossLayer: score of shape {tuple(bottom[0].shape)} and label of "
                 f"shape {tuple(bottom[1].shape)}, expected the same"
             )
@@ -48,7 +49,7 @@ class WeightedLogisticLossLayer(caffe.Layer):
     def backward(self, top, propagate_down, bottom):
         """Compute the gradient of the score, scaled by the loss weight in the top's diff."""
         if propagate_down[1]:
-            raise ValueError("WeightedLogisticLossLayer cannot propagate to its labels")
+            raise UserError("WeightedLogisticLossLayer cannot propagate to its labels")
         if propagate_down[0]:
             bottom[0].diff[...] = top[0].diff * weighted_logistic_gradient(
                 bottom[0].data, bottom[1].data, **self.weights

@@ -14,7 +14,7 @@ import time
 if not os.environ.get("OBJSEG_INSIDE"):  # on the host, before the Caffe environment is entered
     os.environ["OBJSEG_BEGAN"] = str(time.time())
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -29,13 +29,14 @@ import signal
 import sys
 from pathlib import Path
 
-from switches import positive
+from common.switches import positive
 
 from models.sizes import SIZES
 from checks import torch_reference
 from checks.benchmark import parts, text
 from checks.benchmark.data import make_data
 from checks.benchmark.machine import Others
+from objseg.errors import UserError
 from objseg.files import REPOSITORY, write_text
 from checks.gpu.check import Check
 from checks.gpu.processes import run_part
@@ -70,10 +71,10 @@ def parse():
 
 
 def above_mark(document):
-    """What stands in the file ``document`` down to MARK; ValueError where it has none."""
+    """What stands in the file ``document`` down to MARK; UserError where it has none."""
     before, mark, _ = document.read_text(encoding="utf-8").partition(MARK)
     if not mark:
-        raise ValueError(f"{document} has no line {MARK.strip()!r}, below which to write; add it")
+        raise UserError(f"{document} has no line {MARK.strip()!r}, below which to write; add it")
     return before + mark
 
 

@@ -4,7 +4,7 @@
     python tools/download.py referit expressions splits vgg16
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -13,6 +13,7 @@ import sys
 
 from objseg.archives import amount
 from objseg.download import fetch, item_size, item_state, read_manifest
+from objseg.errors import UserError
 from objseg.files import REPOSITORY
 
 
@@ -51,7 +52,7 @@ def main():
     for name in names:
         try:
             fetch(items[name], arguments.dir)
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             failed.append(name)
     if failed:

@@ -16,7 +16,7 @@ import os
 # threads do, and a sum split among threads is rounded otherwise, which moves a pixel now and then.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -24,7 +24,7 @@ import argparse
 import shlex
 import sys
 
-from switches import add_methods, choose_workers, chosen
+from common.switches import add_methods, choose_workers, chosen
 
 from objseg.evaluation.evaluate import assist, evaluate
 from objseg.methods.table1 import passes

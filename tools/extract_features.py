@@ -11,16 +11,17 @@ import os
 # One BLAS thread a process, set before anything loads BLAS: processes use the cores better.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import environment
+from common import environment
 
 environment.enter()
 
 import argparse
 from pathlib import Path
 
-from switches import add_data, add_device, choose_workers
+from common.switches import add_data, add_device, choose_workers
 
 from models.sizes import SIZES
+from objseg.errors import UserError
 from objseg.data.dataset import SPLITS, Dataset
 from objseg.regions.extraction import extract
 from objseg.files import REPOSITORY
@@ -62,7 +63,7 @@ def main():
         (deploy, f"tools/generate_prototxt.py --size {size.name} --out {deploy.parent}"),
     ):
         if not path.is_file():
-            raise ValueError(f"{path} does not exist; make it with: python {remedy}")
+            raise UserError(f"{path} does not exist; make it with: python {remedy}")
     asked = dataset.all_images() if options.split == "all" else dataset.images(options.split)
     images = [image for image in asked if image.regions]
     out = options.out or dataset.directory / "features" / size.name

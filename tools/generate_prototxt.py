@@ -7,7 +7,7 @@ The committed prototxt/ is exactly what these two commands write. Paths are writ
 Caffe takes them from the folder it is started in.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 

@@ -10,7 +10,7 @@ Python with torch is found. Every part runs in a process of its own: one that fa
 the others go on. CAFFE_TF32 and CAFFE_CUDNN_WORKSPACE_MB hold as set.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 from checks import torch_reference
+from objseg.errors import UserError
 from objseg.files import REPOSITORY, write_text
 from checks.gpu import parts, processes, text
 from checks.gpu.check import Check
@@ -108,7 +109,7 @@ def main():
         known = [part for part in known if not part.startswith(left_out)]
     plan = [part for part in known if part == "machine" or re.match(options.only, part)]
     if plan == ["machine"] and not re.match(options.only, "machine"):
-        raise ValueError(f"--only {options.only}: no part begins so; there are {', '.join(known)}")
+        raise UserError(f"--only {options.only}: no part begins so; there are {', '.join(known)}")
     results, began = {}, time.monotonic()
     for number, part in enumerate(plan, 1):
         result = results[part] = run_part(part, options, torch_python)
@@ -116,7 +117,7 @@ def main():
         print(f"{number}/{len(plan)} {part}: {verdict} ({result['took']} s)", file=sys.stderr,
               flush=True)
         if part == "machine" and "failure" in result:
-            raise ValueError(result["failure"].replace("error: ", "", 1))
+            raise UserError(result["failure"].replace("error: ", "", 1))
     shutil.rmtree(work)
     missing = parts.uncovered(results, check.size)
     lines = text.report(results, options.rehearse, options.size, missing)

@@ -9,7 +9,7 @@ Prints the table and writes grabcut.json beside the CSV file, with --masks the m
 GrabCut cannot start or finds no foreground, the whole rectangle is the mask.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -18,8 +18,9 @@ import json
 import os
 from pathlib import Path
 
-from switches import evaluation_folder, positive
+from common.switches import evaluation_folder, positive
 
+from objseg.errors import UserError
 from objseg.methods.box_predictions import NOTHING, read_predictions, score
 from objseg.data.dataset import Dataset
 from objseg.files import REPOSITORY, Progress, sha256, write_text
@@ -67,7 +68,7 @@ def main():
             dataset, predictions, progress, options.workers, options.iterations, options.masks
         )
     if not scores.boxes:
-        raise ValueError(f"{path}: no prediction of an image that can be read")
+        raise UserError(f"{path}: no prediction of an image that can be read")
     rows = {
         "bbox": summarize(*zip(*scores.boxes)), "grabcut": summarize(*zip(*scores.grabcut)),
     }

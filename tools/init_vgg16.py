@@ -6,7 +6,7 @@
 fc6, fc7 and fc8 become convolutions of the same numbers; the LSTM's forget bias is set to 1.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 

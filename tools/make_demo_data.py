@@ -3,7 +3,7 @@
 python tools/make_demo_data.py [--out DIR] [--train N --val N --test N] [--seed N]
 """
 
-import environment
+from common import environment
 
 environment.enter()
 

@@ -8,7 +8,7 @@ ymin xmax ymax) and DATA/proposals/segments/<image>.npz, and prints which share 
 find. What an earlier run made is kept, so that an interrupted one goes on.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -16,8 +16,9 @@ import argparse
 import os
 from pathlib import Path
 
-from switches import positive
+from common.switches import positive
 
+from objseg.errors import UserError
 from objseg.data.dataset import SPLITS, Dataset
 from objseg.regions.edge_boxes import default_forest
 from objseg.files import REPOSITORY
@@ -63,7 +64,7 @@ def main():
     options = parse()
     dataset = Dataset(options.data)
     if options.published and not options.published.is_dir():
-        raise ValueError(f"--published {options.published}: no such folder")
+        raise UserError(f"--published {options.published}: no such folder")
     splits = ["train", "val", "test"] if options.split == "all" else [options.split]
     images = {split: dataset.images(split) for split in splits}
     kinds = []

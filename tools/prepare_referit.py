@@ -8,14 +8,14 @@ the split lists referit_{train,val,test}_imlist.txt. Run it again after an inter
 continues.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
 import argparse
 from pathlib import Path
 
-from switches import positive
+from common.switches import positive
 
 from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY

@@ -8,7 +8,7 @@ r"""Pretrain the slim trunk on synthetic scenes: the analogue of VGG-16's ILSVRC
 The trunk learns to say, for every cell, the words of the regions that stand there.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from models.pretraining import pretraining_net
 from models.ours import starting_net
 from models.sizes import SLIM
+from objseg.errors import UserError
 from objseg.data.dataset import Dataset
 from objseg.files import REPOSITORY, sha256, write_text
 from objseg.caffe.prototxt import prototxt
@@ -53,7 +54,7 @@ def main():
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     if options.iterations < 1 or options.batch < 1 or not options.rate > 0:
-        raise ValueError("--iterations and --batch must be at least 1, --rate above 0")
+        raise UserError("--iterations and --batch must be at least 1, --rate above 0")
 
     import caffe
 

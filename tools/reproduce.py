@@ -10,7 +10,7 @@ was stopped, and redoes what depends on an input that has changed, and nothing e
 `--`, switches of model and solver, goes to every tools/train.py.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -22,11 +22,12 @@ import sys
 import time
 from pathlib import Path
 
-from switches import add_data, add_device, positive
+from common.switches import add_data, add_device, positive
 
 from models.registry import MODELS
 from models.settings import add_switches, chosen_recipe
 from models.sizes import SIZES
+from objseg.errors import UserError
 from objseg.regions.edge_boxes import default_forest
 from objseg.files import REPOSITORY, sha256, write_text
 from objseg.methods.table1 import conventional_prototxt, require_trunk
@@ -105,7 +106,7 @@ def main():
     awkward = [str(value) for value in values.values() if isinstance(value, Path)
                and set(str(value)) & set(" $#:%\\'\"")]
     if awkward:
-        raise ValueError(
+        raise UserError(
             f"{awkward[0]}: make cannot handle this name; choose a folder without blanks and "
             "special characters, or link to it from one"
         )
@@ -128,7 +129,7 @@ def main():
     status = make.wait()
     print(f"{time.monotonic() - began:.0f} s in all")
     if status:
-        raise ValueError(
+        raise UserError(
             "a step failed (above); the same command goes on from there when its cause is mended"
         )
 

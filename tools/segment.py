@@ -7,7 +7,7 @@ Writes a mask (0 or 255, the picture's own size) and an overlay as PNG for every
 prints area, box and score statistics. The picture is turned as its EXIF orientation says.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -17,9 +17,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from switches import add_device, add_nets
+from common.switches import add_device, add_nets
 
 from models.sizes import SIZES
+from objseg.errors import UserError
 from objseg.data.expressions import LENGTH, Vocabulary, tokenize
 from objseg.files import REPOSITORY
 from objseg.data.images import read_image, write_png
@@ -51,7 +52,7 @@ def check(expressions, vocabulary):
     for expression in expressions:
         tokens = tokenize(expression)
         if not tokens:
-            raise ValueError(f"the expression {expression!r} is empty: say what to segment")
+            raise UserError(f"the expression {expression!r} is empty: say what to segment")
         if len(tokens) > LENGTH:
             warn(f"{len(tokens)} words in {shorten(expression)}: only the first {LENGTH} are read")
         read = tokens[:LENGTH]

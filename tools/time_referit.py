@@ -11,7 +11,7 @@ their number. One process computes on every core; OPENBLAS_NUM_THREADS=N takes N
 Prints the table and writes timing.json, which eval_referit.py shows in its report.html.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -20,7 +20,7 @@ import json
 import sys
 from functools import partial
 
-from switches import add_methods, chosen, positive
+from common.switches import add_methods, chosen, positive
 
 from objseg.caffe.blas import caffes_blas
 from objseg.files import Progress, write_text

@@ -13,7 +13,7 @@ OPENBLAS_NUM_THREADS=1).
 trains in four processes that share the batch, with a GPU each from number 0 on.
 """
 
-import environment
+from common import environment
 
 environment.enter()
 
@@ -22,12 +22,13 @@ import contextlib
 import sys
 from pathlib import Path
 
-from switches import add_device
+from common.switches import add_device
 
 from models.prototxt import generate
 from models.registry import MODELS
 from models.settings import add_switches, chosen_size, from_switches
 from models.solvers import solver_text
+from objseg.errors import UserError
 from objseg.training.cost import frozen_layers, training_memory
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import Vocabulary
@@ -141,7 +142,7 @@ def keep_vocabulary(options, size, start, dataset, out, say):
     earlier += [path] if options.resume else []
     for trained in filter(Path.is_file, earlier):
         if Vocabulary.load(trained).words != words:
-            raise ValueError(
+            raise UserError(
                 f"{trained}: the weights here were trained with another vocabulary than that of "
                 f"{dataset.directory}; train them on this data set, or prepare it with "
                 f"--vocabulary {trained}"

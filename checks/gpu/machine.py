@@ -104,7 +104,7 @@ def _cudnn():
 
 
 def describe_machine(check):
-    """Name the GPU, its driver and the libraries; ValueError says why a GPU cannot be used."""
+    """Name the GPU, its driver and the libraries; UserError says why a GPU cannot be used."""
     use_device(check.gpu)
     facts, speed = describe(check.gpu), None
     if check.gpu is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from objseg.batches.ours import Order, check_counts, check_seed, check_vocabulary, no_samples
 from objseg.data.dataset import Dataset
+from objseg.errors import UserError
 from objseg.regions.features import FeatureReader
 
 
@@ -46,7 +47,7 @@ class FeatureBatchMaker:
         self.features.check(dataset.directory)
         samples = dataset.samples(settings.split)
         if not samples:
-            raise ValueError(no_samples(dataset, settings.split))
+            raise UserError(no_samples(dataset, settings.split))
         self.left_out = [
             self.features.unreadable[image.id] for image in dataset.images(settings.split)
             if image.id in self.features.unreadable
@@ -56,7 +57,7 @@ class FeatureBatchMaker:
             self.features.require(sample.image.id)
         self.samples = self.usable(readable)
         if not self.samples:
-            raise ValueError(
+            raise UserError(
                 f"{dataset.directory}: not one of the {len(samples)} samples of the "
                 f"{settings.split} split can be used: {'; '.join(self.left_out)}"
             )

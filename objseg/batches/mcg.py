@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from objseg.batches.ours import BatchMaker, SharedImages, check_counts, check_seed
+from objseg.errors import UserError
 from objseg.metrics import areas, iou, passes
 from objseg.regions.boxes import SPATIAL
 from objseg.regions.segments import read_segments, segment_inputs, segments_file
@@ -44,7 +45,7 @@ class McgSettings(SharedImages):
         check_seed(self)
         self.check_sharing()
         if self.segments < self.expressions_per_image:
-            raise ValueError(
+            raise UserError(
                 f"{self.segments} segments of an image cannot hold a match for each of its "
                 f"{self.expressions_per_image} expressions"
             )
@@ -72,7 +73,7 @@ class McgBatchMaker(BatchMaker):
         paths = {segments_file(settings.proposals, sample.image.id) for sample in self.samples}
         missing = sorted(path for path in paths if not path.is_file())
         if missing:
-            raise ValueError(
+            raise UserError(
                 f"{missing[0]} does not exist; {len(missing)} of the {len(paths)} images of the "
                 f"{settings.split} split lack segment proposals; make them with: "
                 "python tools/make_proposals.py --kind segments"
@@ -118,7 +119,7 @@ class McgBatchMaker(BatchMaker):
         """An image with all its segments, and the areas (E, 2, R) of their overlap."""
         samples = [self.samples[index] for index in group]
         image = samples[0].image
-        pixels, masks = self.dataset.pixels_and_masks(image.id, image.path)
+        pixels, masks = self.dataset.pixels_and_masks(image)
         segments = read_segments(self.settings.proposals, image.id, *pixels.shape[:2])
         overlaps = {
             region: np.transpose([areas(segment, masks[region]) for segment in segments])

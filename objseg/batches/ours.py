@@ -7,31 +7,32 @@ import numpy as np
 from objseg.data.dataset import Dataset
 from objseg.data.frequent_words import FrequentWords
 from objseg.data.images import ImageError
+from objseg.errors import UserError
 from objseg.geometry import coarse_label, resize_and_pad, resize_and_pad_mask
 
 
 def check_counts(settings, *names):
-    """Raise ValueError unless the fields ``names`` are whole numbers of at least 1."""
+    """Raise UserError unless the fields ``names`` are whole numbers of at least 1."""
     for name in names:
         value = getattr(settings, name)
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}, expected a whole number of at least 1")
+            raise UserError(f"{name} is {value!r}, expected a whole number of at least 1")
 
 
 def check_seed(settings):
-    """Raise ValueError unless the field ``seed`` is one that numpy and Caffe take."""
+    """Raise UserError unless the field ``seed`` is one that numpy and Caffe take."""
     seed = settings.seed
     if not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise ValueError(f"seed is {seed!r}, expected a whole number from 0 to 2147483647")
+        raise UserError(f"seed is {seed!r}, expected a whole number from 0 to 2147483647")
 
 
 class SharedImages:
     """What settings with a ``batch`` and ``expressions_per_image`` have in common."""
 
     def check_sharing(self):
-        """Raise ValueError unless the batch divides into images."""
+        """Raise UserError unless the batch divides into images."""
         if self.batch % self.expressions_per_image:
-            raise ValueError(
+            raise UserError(
                 f"a batch of {self.batch} expressions does not divide into images with "
                 f"{self.expressions_per_image} expressions each"
             )
@@ -76,11 +77,11 @@ class BatchSettings(SharedImages):
         check_seed(self)
         self.check_sharing()
         if self.input % self.label:
-            raise ValueError(
+            raise UserError(
                 f"a label of side {self.label} does not divide an input of side {self.input}"
             )
         if self.label_rule not in ("any", "majority"):
-            raise ValueError(f"label_rule is {self.label_rule!r}, expected 'any' or 'majority'")
+            raise UserError(f"label_rule is {self.label_rule!r}, expected 'any' or 'majority'")
 
 
 class Order:
@@ -125,9 +126,9 @@ class Order:
 
 
 def check_vocabulary(dataset, rows):
-    """Raise ValueError when the data set has more words than the net's embedding has ``rows``."""
+    """Raise UserError when the data set has more words than the net's embedding has ``rows``."""
     if len(dataset.vocabulary) > rows:
-        raise ValueError(
+        raise UserError(
             f"{dataset.directory}: a vocabulary of {len(dataset.vocabulary)} words is larger "
             f"than the net's embedding of {rows} rows; generate the net with a larger "
             "--vocabulary-size or prepare the data with a smaller vocabulary"
@@ -158,9 +159,9 @@ class BatchMaker:
         check_vocabulary(dataset, settings.vocabulary)
         self.samples = dataset.samples(settings.split)
         if not self.samples:
-            raise ValueError(no_samples(dataset, settings.split))
+            raise UserError(no_samples(dataset, settings.split))
         if dataset.image_dir is None:
-            raise ValueError(
+            raise UserError(
                 f"{dataset.directory}: prepared with --annotations-only; training needs images and "
                 "masks: run tools/prepare_referit.py without it"
             )
@@ -216,7 +217,7 @@ class BatchMaker:
         settings = self.settings
         samples = [self.samples[index] for index in group]
         image = samples[0].image
-        pixels, masks = self.dataset.pixels_and_masks(image.id, image.path)
+        pixels, masks = self.dataset.pixels_and_masks(image)
         label = self._word_label if settings.label_words else self._expression_label
         return {
             "image": resize_and_pad(pixels, settings.input).transpose(2, 0, 1),

@@ -6,6 +6,8 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from objseg.errors import UserError
+
 
 def command_line():
     """Return the words of this process's command line; in a C++ program sys.argv is empty."""
@@ -16,7 +18,7 @@ def resumed_batch(words=None):
     """Number of the batch that `caffe train -solver FILE -snapshot FILE` goes on with.
 
     A layer is not told that its solver was restored. ``words`` are the command line, by default
-    this process's; without a snapshot, and in any other command, the answer is 0. Raises ValueError
+    this process's; without a snapshot, and in any other command, the answer is 0. Raises UserError
     when the snapshot's name does not tell its iteration.
     """
     words = command_line() if words is None else words
@@ -29,7 +31,7 @@ def resumed_batch(words=None):
         return 0
     found = re.search(r"_iter_(\d+)\.solverstate(\.h5)?$", snapshot)
     if not found:
-        raise ValueError(
+        raise UserError(
             f"-snapshot {snapshot}: the name must end in _iter_N.solverstate, as Caffe gave it, "
             "since N is the place in the data; rename the file back"
         )

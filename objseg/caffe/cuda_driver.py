@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from objseg.errors import UserError
+
 COMPUTE_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 KERNEL_MODULE = Path("/proc/driver/nvidia/version")
 
@@ -22,7 +24,7 @@ class Device(NamedTuple):
     capability: tuple
 
 
-class DriverError(OSError):
+class DriverError(UserError):
     """The driver is missing or refuses; the message is its own."""
 
 

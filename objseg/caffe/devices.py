@@ -13,6 +13,7 @@ from pathlib import Path
 import caffe
 
 from objseg.caffe import cuda_driver
+from objseg.errors import UserError
 
 PROBE = """
 import sys, tempfile
@@ -39,14 +40,14 @@ OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 def use_device(gpu=None):
     """Compute on GPU number ``gpu``, or on the CPU if it is None.
 
-    Raises ValueError when the GPU cannot be used; it says what is there, and what to do.
+    Raises UserError when the GPU cannot be used; it says what is there, and what to do.
     """
     if gpu is None:
         caffe.set_mode_cpu()
         return
     problem = _problem(gpu)
     if problem:
-        raise ValueError(f"--gpu {gpu}: this Caffe cannot use it: {problem}")
+        raise UserError(f"--gpu {gpu}: this Caffe cannot use it: {problem}")
     caffe.set_device(gpu)
     caffe.set_mode_gpu()
 
@@ -174,7 +175,7 @@ def check_room(memory, batch, iter_size, together=1, free=None):
     ``memory`` is a :class:`objseg.training.cost.Memory`; ``batch`` expressions, ``together`` of
     which share an image, ``iter_size`` batches a step; ``free`` bytes (default: what the driver
     says, to be asked when every net is made, since then cuDNN's workspaces are taken). Raises
-    ValueError naming a batch that fits. Returns a warning (str) where less than ``SPARE`` would be
+    UserError naming a batch that fits. Returns a warning (str) where less than ``SPARE`` would be
     left, else None.
     """
     free = cuda_driver.memory()[0] if free is None else free
@@ -192,13 +193,13 @@ def check_room(memory, batch, iter_size, together=1, free=None):
                "--iter-size"
     largest = int((room - memory.fixed) / memory.item) // together * together
     if largest < together:
-        raise ValueError(
+        raise UserError(
             f"{figures}: not even a batch of {together} is sure to fit; {workspaces}; or end the "
             "programs that hold this GPU's memory (nvidia-smi), use one with more, or use --cpu"
         )
     step = batch * iter_size
     smaller = next(b for b in range(largest, 0, -together) if step % b == 0 or b == together)
-    raise ValueError(
+    raise UserError(
         f"{figures}; the largest batch that fits is {largest}. The same step of {step} "
         f"expressions: --batch {smaller} --iter-size {step // smaller}"
     )

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from objseg.errors import UserError
 from objseg.files import atomic_path
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """A weight file that cannot be used; the message names it, and what was found and expected."""
 
 
@@ -99,14 +100,14 @@ def load_net(deploy, weights, fixed=()):
 
 
 def check_vocabulary(net, vocabulary, deploy, source=None):
-    """Raise ValueError when ``vocabulary`` has more words than the ``net``'s embedding has rows.
+    """Raise UserError when ``vocabulary`` has more words than the ``net``'s embedding has rows.
 
     ``deploy`` is the net's file and ``source`` the vocabulary's, where it is known.
     """
     rows = net.params["embedding"][0].shape[0]
     if len(vocabulary) > rows:
         of = f"{source}:" if source else "a vocabulary of"
-        raise ValueError(
+        raise UserError(
             f"{of} {len(vocabulary)} words for an embedding of {rows} rows: the vocabulary and "
             f"{deploy} do not belong together"
         )

@@ -2,21 +2,26 @@
 
 import contextlib
 import gc
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from objseg.data.expressions import Vocabulary
 from objseg.data.images import ImageError, read_image
 from objseg.data.masks import MaskError, load_masks
+from objseg.errors import UserError
+from objseg.files import sha256
 
 VERSION = 1
 SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "test": ("test",)}
 """The splits that can be asked for, and the splits in the index that make each of them."""
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A prepared data set that is missing or broken; says which file and what to run."""
 
 
@@ -29,13 +34,36 @@ class Region(NamedTuple):
 
 
 class Image(NamedTuple):
-    """An image: its id, path (None without images), size in pixels, and regions."""
+    """An image: its id, path (None without images), size in pixels, regions, its file's sha256."""
 
     id: str
     path: Path | None
     width: int
     height: int
     regions: tuple
+    sha256: str | None = None
+
+
+class About(NamedTuple):
+    """Facts about a data set that every report of it tells; None where nobody has said.
+
+    ``images`` are "drawn" or "photographs", ``expressions`` those of "people" or of a "program",
+    ``referit`` whether it is the ReferIt of the paper.
+    """
+
+    images: str | None = None
+    expressions: str | None = None
+    referit: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """List what stands beside every figure of this data set."""
+        notes = []
+        if self.images == "drawn":
+            notes.append("synthetic images")
+        if self.expressions == "program":
+            notes.append("expressions made by a program")
+        return tuple(notes)
 
 
 class Sample(NamedTuple):
@@ -86,7 +114,7 @@ class Dataset:
             raise DatasetError(
                 f"{path} does not exist; make it with: {self._command}"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError) as error:  # of JSON or UTF-8
             raise DatasetError(
                 f"{path}: not a readable index ({error}); make it again with: {self._command}"
             ) from error
@@ -141,10 +169,23 @@ class Dataset:
             raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
         return [image for part in SPLITS[split] for image in self._images[part]]
 
+    @cached_property
+    def identity(self) -> str:
+        """The checksum of everything in the data set that a result depends on."""
+        files = (self.directory / name for name in ("index.json", "vocabulary.txt"))
+        parts = [sha256(path) for path in files if path.is_file()]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+    @property
+    def about(self) -> About:
+        """Tell the facts about the data set."""
+        drawn = self.name == "demo"
+        return About("drawn", "program") if drawn else About(referit=self.name == "referit")
+
     @property
     def synthetic(self):
         """Whether it is the data set of drawn scenes, which results have to say."""
-        return self.name == "demo"
+        return self.about.images == "drawn"
 
     def all_images(self):
         """List the Images of every split, in the order train, val, test."""
@@ -162,23 +203,26 @@ class Dataset:
             for expression in region.expressions
         ]
 
-    def pixels_and_masks(self, image_id, path):
+    def pixels(self, image: Image) -> np.ndarray:
+        """Read an image, BGR uint8 (H, W, 3). Raises ImageError when it cannot be read."""
+        return read_image(image.path)
+
+    def pixels_and_masks(self, image: Image) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Read an image, BGR uint8 (H, W, 3), and its masks, {region id: bool (H, W)}.
 
         Raises ImageError when the image cannot be read, or has another size than its masks.
         """
-        masks = self.masks(image_id)
-        pixels = read_image(path)
+        masks, pixels = self.masks(image), self.pixels(image)
         height, width = pixels.shape[:2]
         for mask in masks.values():
             if mask.shape != (height, width):
                 raise ImageError(
-                    f"{path}: {width}x{height} pixels, but its masks were prepared for "
+                    f"{image.path}: {width}x{height} pixels, but its masks were prepared for "
                     f"{mask.shape[1]}x{mask.shape[0]}; prepare the data set again"
                 )
         return pixels, masks
 
-    def masks(self, image_id):
+    def masks(self, image: Image) -> dict[str, np.ndarray]:
         """Read the masks of an image: ``{region id: bool (H, W)}`` on the image's pixels.
 
         Raises DatasetError when the set holds annotations only, or the file is missing or broken.
@@ -188,7 +232,7 @@ class Dataset:
                 f"{self.directory}: prepared with --annotations-only, so it has no masks; with "
                 f"images and masks at hand run: {self._command}"
             )
-        path = self.directory / "masks" / f"{image_id}.npz"
+        path = self.directory / "masks" / f"{image.id}.npz"
         try:
             return load_masks(path)
         except FileNotFoundError:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from objseg.errors import UserError
 from objseg.files import write_text
 
 SPECIALS = ("<pad>", "<go>", "<eos>", "<unk>")
@@ -17,7 +18,7 @@ LENGTH = 20
 _SEPARATOR = re.compile(r"(\W+)")
 
 
-class VocabularyError(ValueError):
+class VocabularyError(UserError):
     """A vocabulary file that cannot be used; the message names the file and the line."""
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from objseg.data.expressions import tokenize
+from objseg.errors import UserError
 from objseg.files import write_text
 
 STOP_WORDS = Path(__file__).with_name("stop_words.txt")
@@ -19,7 +20,7 @@ class FrequentWords:
     def __init__(self, words, count):
         self.words, self.count = list(words), count
         if len(self.words) > count:
-            raise ValueError(f"{len(self.words)} frequent words for a net of {count} outputs")
+            raise UserError(f"{len(self.words)} frequent words for a net of {count} outputs")
         self._outputs = {word: output for output, word in enumerate(self.words)}
 
     @classmethod

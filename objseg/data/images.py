@@ -5,13 +5,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from objseg.errors import UserError
 from objseg.files import atomic_path
 
 ENOUGH = 500 * 500
 """Pixels of a picture that finding candidate regions in it needs; ReferIt's have 480 x 360."""
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
     """A file that cannot be read as a picture; the message names the file and what to do."""
 
 

@@ -6,12 +6,13 @@ import zipfile
 import cv2
 import numpy as np
 
+from objseg.errors import UserError
 from objseg.files import atomic_path
 
 VARIABLE = "segimg_t"
 
 
-class MaskError(ValueError):
+class MaskError(UserError):
     """A mask file that cannot be used; the message names the file."""
 
 

@@ -19,6 +19,7 @@ from objseg.data.masks import (
     save_masks,
 )
 from objseg.data.raw import read_annotations
+from objseg.errors import UserError
 from objseg.files import REPOSITORY, Progress, write_text
 from objseg.parallel.prefetch import Prefetcher, WorkerError
 
@@ -30,7 +31,7 @@ MESSAGES = 20
 """Skipped images and masks that are printed; index.json lists them all."""
 
 
-class PrepareError(ValueError):
+class PrepareError(UserError):
     """Raw data that cannot be prepared; says what is missing and what to do."""
 
 
@@ -224,7 +225,7 @@ def _kept_record(target, fingerprint):
     try:
         note = json.loads(load_note(target))
         load_masks(target)
-    except (OSError, ValueError):
+    except (OSError, ValueError, MaskError):
         return None
     return note["record"] if note.get("fingerprint") == fingerprint else None
 

@@ -6,13 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from objseg.errors import UserError
+
 FOLDERS = ("", "split", "data")
 """Where below the raw folder annotation files are looked for."""
 
 _GAME = re.compile(r"(?P<region>[^/\\~]+_\d+)\.jpg")
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError):
     """Annotations that cannot be used as a whole; says which file, what was found and expected."""
 
 

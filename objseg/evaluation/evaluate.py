@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from objseg.data.dataset import Dataset
-from objseg.data.images import ImageError, read_image
+from objseg.data.images import ImageError
 from objseg.data.masks import bounding_box
+from objseg.errors import UserError
 from objseg.files import Progress, atomic_path, sha256
 from objseg.methods.table1 import METHODS, Configuration, open_methods
 from objseg.metrics import areas, iou
@@ -38,7 +39,7 @@ NO_BOX = [-1] * 4
 """The bounding box of an empty mask, in numbers."""
 
 
-class EvaluationError(ValueError):
+class EvaluationError(UserError):
     """An evaluation that cannot go on; the message says what to do."""
 
 
@@ -167,7 +168,7 @@ def predict(dataset, evaluations, samples, folder):
     masks = [[] for _ in evaluations]
     for image, group in groupby(samples, key=lambda sample: sample.image):
         expressions = [sample.expression for sample in group]
-        drawn = methods(read_image(image.path), expressions, image.id)
+        drawn = methods(dataset.pixels(image), expressions, image.id)
         for found, (more, _) in zip(masks, drawn):
             found += more
     with atomic_path(cache) as temporary:
@@ -240,19 +241,19 @@ class Scorer:
         self.configurations = configurations
         self.methods = None
 
-    def __call__(self, image_id, path, wanted):
-        """Score ``wanted``, a list of (region id, expression), on one image.
+    def __call__(self, image, wanted):
+        """Score ``wanted``, a list of (region id, expression), on one Image.
 
         Returns (image id, number of samples, scores, None); scores are a pair for each
         Configuration, ([[intersection, union, box ...], ...], tally). Or None in place of that list
         and a message when the image cannot be read.
         """
         try:
-            image, truth = self.dataset.pixels_and_masks(image_id, path)
+            pixels, truth = self.dataset.pixels_and_masks(image)
         except ImageError as error:
-            return image_id, len(wanted), None, str(error)
+            return image.id, len(wanted), None, str(error)
         self.methods = self.methods or open_methods(self.configurations)
-        drawn = self.methods(image, [expression for _, expression in wanted], image_id)
+        drawn = self.methods(pixels, [expression for _, expression in wanted], image.id)
         scores = [
             ([
                 [*areas(mask, truth[region]), *(bounding_box(mask) or NO_BOX)]
@@ -260,7 +261,7 @@ class Scorer:
             ], tally)
             for masks, tally in drawn
         ]
-        return image_id, len(wanted), scores, None
+        return image.id, len(wanted), scores, None
 
 
 def assist(dataset, configurations, ranks):
@@ -272,7 +273,7 @@ def _score_all(dataset, configurations, images, workers, ranks):
     """Yield what Scorer returns for every image, in any order."""
     tasks = [
         (
-            image[0].image.id, str(image[0].image.path),
+            image[0].image,
             [(sample.region.id, sample.expression) for sample in image],
         )
         for image in images

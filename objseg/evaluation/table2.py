@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from objseg.data.images import ImageError
+from objseg.errors import UserError
 
 SEED = 0
 
@@ -27,7 +28,7 @@ def draw_cases(dataset, split, count):
     """Draw ``count`` images at random, always the same ones, from those with an expression.
 
     Returns a list of Cases, fewer where the split has fewer images, and a list of messages on
-    images that could not be read, in whose place others are drawn. Raises ValueError where no image
+    images that could not be read, in whose place others are drawn. Raises UserError where no image
     is left.
     """
     random, cases, problems = np.random.RandomState(SEED), [], []
@@ -38,13 +39,13 @@ def draw_cases(dataset, split, count):
         if not expressions or len(cases) == count:
             continue
         try:
-            pixels, _ = dataset.pixels_and_masks(image.id, image.path)
+            pixels, _ = dataset.pixels_and_masks(image)
         except ImageError as error:
             problems.append(str(error))
             continue
         cases.append(Case(pixels, expressions, random.choice(expressions)))
     if not cases:
-        raise ValueError(
+        raise UserError(
             f"{dataset.directory}: the split {split} has no readable image with an expression "
             f"({len(images)} images, {len(problems)} unreadable); there is nothing to time"
         )

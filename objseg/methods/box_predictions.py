@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from objseg.data.images import ImageError, write_png
+from objseg.errors import UserError
 from objseg.methods.grabcut import grabcut
 from objseg.metrics import areas
 from objseg.parallel.prefetch import Prefetcher
@@ -22,7 +23,7 @@ NOTHING = (-1, -1, -1, -1)
 """The box of a prediction without a pixel."""
 
 
-class PredictionError(ValueError):
+class PredictionError(UserError):
     """Predictions that cannot be used; the message names the file and the line."""
 
 
@@ -157,14 +158,14 @@ class ImageScorer:
     def __init__(self, dataset, groups, iterations, folder):
         self.dataset, self.groups = dataset, groups
         self.iterations, self.folder = iterations, folder
-        self.paths = {image.id: image.path for image in dataset.all_images()}
+        self.images = {image.id: image for image in dataset.all_images()}
 
     def __call__(self, number):
         """Return areas of the rectangles, of the GrabCut masks, and a Counter; or a message."""
         group = self.groups[number]
         name = group[0].image
         try:
-            pixels, truth = self.dataset.pixels_and_masks(name, self.paths[name])
+            pixels, truth = self.dataset.pixels_and_masks(self.images[name])
         except ImageError as error:
             return str(error)
         boxes, cut, tally, known, seen = [], [], Counter(), {}, Counter()

@@ -17,7 +17,7 @@ class Segmenter:
 
     ``deploy`` is a deploy prototxt, ``weights`` a caffemodel (None keeps the random start),
     ``vocabulary`` an :class:`objseg.data.expressions.Vocabulary`, ``gpu`` a device number or None.
-    Raises WeightsError or ValueError when they do not belong together.
+    Raises WeightsError or UserError when they do not belong together.
     """
 
     def __init__(self, deploy, weights, vocabulary, gpu=None):

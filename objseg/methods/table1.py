@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from objseg.data.expressions import Vocabulary
+from objseg.errors import UserError
 from objseg.files import REPOSITORY, sha256
 from objseg.geometry import Placement, authors_score_on_image, score_on_image
 from objseg.regions.features import FeatureReader
@@ -211,17 +212,17 @@ def configure(
     ``prototxt`` take the place of what belongs to the size: the file that training leaves, the
     MODEL_vocabulary.txt beside the weights or else the words of the data set in the folder
     ``data``, and the committed nets. ``cached`` methods take proposals and features from the data
-    set, others compute them. Raises ValueError naming a file that is missing and the command that
+    set, others compute them. Raises UserError naming a file that is missing and the command that
     makes it.
     """
     method = METHODS[name]
     if method.model is None:
         if weights is not None:
-            raise ValueError(f"the method {name} has no weights; leave out {weights}")
+            raise UserError(f"the method {name} has no weights; leave out {weights}")
         return Configuration(name)
     weights = Path(weights or conventional_weights(method.model, size))
     if not weights.is_file():
-        raise ValueError(
+        raise UserError(
             f"{weights} does not exist: the weights of the method {name}, size {size.name}; train "
             f"them with: python tools/train.py --model {method.model} --size {size.name}, or name "
             "a file with --weights"
@@ -239,7 +240,7 @@ def configure(
 def _net(prototxt, model, size):
     deploy = prototxt / f"deploy_{model}.prototxt"
     if not deploy.is_file():
-        raise ValueError(
+        raise UserError(
             f"{deploy} does not exist; generate it with: python tools/generate_prototxt.py "
             f"--size {size.name} --out {prototxt}"
         )
@@ -252,12 +253,12 @@ def _words(model, weights, data):
     if beside.is_file():
         return beside
     if model == "per-word":
-        raise ValueError(
+        raise UserError(
             f"{beside} does not exist: the frequent words that {weights} was trained with; "
             "tools/train.py writes it"
         )
     if not fallback.is_file():
-        raise ValueError(
+        raise UserError(
             f"neither {beside} nor {fallback} exists: name the words that the weights were "
             "trained with by --vocabulary FILE"
         )
@@ -273,7 +274,7 @@ def _regions(method, size, data, cached):
             return {}
         segments = data / "proposals" / "segments"
         if not segments.is_dir():
-            raise ValueError(
+            raise UserError(
                 f"{segments} does not exist: the proposed segments; make them with: "
                 f"python tools/make_proposals.py --kind segments --data {data}"
             )
@@ -285,7 +286,7 @@ def _regions(method, size, data, cached):
         return {"crops": _net(conventional_prototxt(size), "crops", size), "trunk": trunk}
     features = data / "features" / size.name
     if not (features / "index.json").is_file():
-        raise ValueError(
+        raise UserError(
             f"{features / 'index.json'} does not exist: the features of the proposed "
             f"boxes; make them with: python tools/extract_features.py --data {data} "
             f"--size {size.name}"
@@ -295,9 +296,9 @@ def _regions(method, size, data, cached):
 
 
 def require_trunk(path, size):
-    """Raise ValueError, saying what makes it, unless the pretrained trunk of a size is there."""
+    """Raise UserError, saying what makes it, unless the pretrained trunk of a size is there."""
     if not path.is_file():
-        raise ValueError(
+        raise UserError(
             f"{path} does not exist: the pretrained trunk; make it with: "
             f"python {size.recipes['lowres'].start_command}"
         )

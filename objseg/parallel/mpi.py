@@ -14,6 +14,7 @@ import traceback
 import numpy as np
 from mpi4py import MPI
 
+from objseg.errors import is_for_user
 from objseg.parallel.ranks import RanksError
 from objseg.training.cost import FLOAT, frozen_layers
 
@@ -49,7 +50,7 @@ class Ranks:
         except BaseException as error:
             # What all ranks meet, such as a missing file, the first one reports.
             time.sleep(2 * (self.rank > 0))
-            if isinstance(error, (ValueError, OSError)):
+            if is_for_user(error):
                 print(f"error: rank {self.rank}: {error}", file=sys.stderr, flush=True)
             else:
                 traceback.print_exc()

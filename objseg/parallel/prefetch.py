@@ -9,10 +9,12 @@ import traceback
 
 import cv2
 
+from objseg.errors import UserError, is_for_user
+
 PR_SET_PDEATHSIG = 1
 
 
-class WorkerError(ValueError):
+class WorkerError(UserError):
     """A background process failed or died; the message says which and why."""
 
 
@@ -27,7 +29,7 @@ class Prefetcher:
 
     def __init__(self, make, workers, first=0, count=None):
         if workers < 1:
-            raise ValueError(f"{workers} data workers: expected at least 1")
+            raise UserError(f"{workers} data workers: expected at least 1")
         self.next_item = first
         self.end = None if count is None else first + count
         # fork: the data set is shared as it is, and the embedded interpreter of the caffe command
@@ -92,10 +94,10 @@ def _work(make, sender, item, stride, end, parent):
     while end is None or item < end:
         try:
             message = (None, make(item))
-        except (ValueError, OSError) as error:  # a message for the user
-            message = (str(error), None)
-        except Exception:
-            message = (f"data worker failed on item {item}:\n{traceback.format_exc()}", None)
+        except Exception as error:
+            text = str(error) if is_for_user(error) else \
+                f"data worker failed on item {item}:\n{traceback.format_exc()}"
+            message = (text, None)
         try:
             sender.send(message)
         except BrokenPipeError:

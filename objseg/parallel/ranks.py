@@ -2,8 +2,10 @@
 
 import contextlib
 
+from objseg.errors import UserError
 
-class RanksError(ValueError):
+
+class RanksError(UserError):
     """Ranks that cannot go on together; the message says what to do."""
 
 

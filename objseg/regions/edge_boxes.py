@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from objseg.data.images import reduced
+from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.regions.boxes import clip
 
@@ -64,10 +65,10 @@ def structured_forest(path):
     """Load the edge detector of Dollár and Zitnick (ICCV 2013) from ``path``.
 
     The file is the model.yml.gz of OpenCV's extra repository (testdata/cv/ximgproc). Raises
-    ValueError when it cannot be read as such.
+    UserError when it cannot be read as such.
     """
     if not Path(path).is_file():
-        raise ValueError(
+        raise UserError(
             f"{path} does not exist: the structured forest, model.yml.gz of the repository "
             "opencv_extra, folder testdata/cv/ximgproc; without it edges are colour gradients"
         )
@@ -81,7 +82,7 @@ def structured_forest(path):
         reason = "it names no number of trees"
     except cv2.error as error:
         reason = error.err
-    raise ValueError(
+    raise UserError(
         f"{path}: not a structured forest as opencv_extra's model.yml.gz is ({reason})"
     )
 

@@ -128,7 +128,7 @@ class Extractor:
         """Write the file of job ``number``; returns None, or why the image cannot be read."""
         image, boxes, key = self.jobs[number]
         try:
-            pixels, _ = self.dataset.pixels_and_masks(image.id, image.path)
+            pixels, _ = self.dataset.pixels_and_masks(image)
         except ImageError as error:
             return str(error)
         if boxes is None:

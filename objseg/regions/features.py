@@ -12,6 +12,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from objseg.errors import UserError
 from objseg.files import atomic_path, sha256, write_text
 from objseg.geometry import MEAN_BGR
 from objseg.regions.boxes import whole_image
@@ -26,7 +27,7 @@ CROPS_AT_ONCE = 16
 """Crops in a pass; bounds the memory (1 GiB at 224x224), and more at once is no faster."""
 
 
-class FeaturesError(ValueError):
+class FeaturesError(UserError):
     """Features that are missing or out of date; says which file and what to run."""
 
 

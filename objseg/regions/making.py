@@ -149,7 +149,7 @@ class Maker:
         """Return (why the image cannot be read, {}) or (None, {kind: (overlaps, tally)})."""
         image = self.images[number]
         try:
-            pixels, masks = self.dataset.pixels_and_masks(image.id, image.path)
+            pixels, masks = self.dataset.pixels_and_masks(image)
         except ImageError as error:
             return str(error), {}
         return None, {kind.name: self._one(kind, image, pixels, masks) for kind in self.kinds}

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from objseg.data.masks import MaskError
+from objseg.errors import UserError
 from objseg.files import write_text
 from objseg.regions.boxes import clip, whole_image
 
@@ -13,7 +14,7 @@ COUNT = 100
 """Candidates of an image: "the 100 top-scoring" ones (section 4.1)."""
 
 
-class ProposalError(ValueError):
+class ProposalError(UserError):
     """A list of candidates that cannot be used; the message names the file."""
 
 

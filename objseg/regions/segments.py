@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from objseg.data.masks import MaskError, bounding_box, load_masks
+from objseg.errors import UserError
 from objseg.regions.boxes import spatial_features
 from objseg.regions.crops import masked_crop
 
@@ -17,7 +18,7 @@ def segments_file(folder, image_id):
 def read_segments(folder, image_id, height, width):
     """Read an image's segment proposals, best first: a list of bool (height, width).
 
-    Empty ones are dropped; the whole image stands in for none at all. Raises ValueError, saying
+    Empty ones are dropped; the whole image stands in for none at all. Raises UserError, saying
     what to run, when the file is missing or broken or belongs to an image of another size.
     """
     path = segments_file(folder, image_id)
@@ -25,15 +26,15 @@ def read_segments(folder, image_id, height, width):
     try:
         segments = [mask for mask in load_masks(path).values() if mask.any()]
     except FileNotFoundError:
-        raise ValueError(
+        raise UserError(
             f"{path} does not exist: the segment proposals of the image {image_id}; make them "
             "with: python tools/make_proposals.py --kind segments"
         ) from None
     except MaskError as error:
-        raise ValueError(f"{error}; {again}") from error
+        raise UserError(f"{error}; {again}") from error
     for mask in segments:
         if mask.shape != (height, width):
-            raise ValueError(
+            raise UserError(
                 f"{path}: segments of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
                 f"{width}x{height}; {again}"
             )

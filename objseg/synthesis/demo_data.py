@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import scipy.io
 
+from objseg.errors import UserError
 from objseg.files import Progress, write_text
 from objseg.synthesis.referring import list_attributes, refer
 from objseg.synthesis.scenes import draw_scene
@@ -71,7 +72,7 @@ def read_settings(folder):
     if path.exists():
         return json.loads(path.read_text())
     if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: holds files but no settings.json, so it was not made by this "
+        raise UserError(f"{folder}: holds files but no settings.json, so it was not made by this "
                          "tool and is left alone; choose another folder with --out")
     return None
 
@@ -82,7 +83,7 @@ def make_data(out, scenes, seed, mode, workers, overwrite=False):
     ``scenes``: the numbers of scenes of "train", "val" and "test", a dictionary; ``seed``: 0 or
     more; ``mode``: of MODES; ``workers``: the number of processes. The set grows in a folder beside
     ``out`` and is renamed at the end, so that ``out`` is always whole; an interrupted run goes on
-    where it stopped. Raises ValueError if ``out`` holds files that this function did not write, or,
+    where it stopped. Raises UserError if ``out`` holds files that this function did not write, or,
     without ``overwrite``, a set of other settings.
     """
     settings = {"version": VERSION, "seed": seed, "expressions": mode, "scenes": scenes}
@@ -91,7 +92,7 @@ def make_data(out, scenes, seed, mode, workers, overwrite=False):
         print(f"{out}: complete, nothing to do")
         return
     if found is not None and not overwrite:
-        raise ValueError(f"{out}: made with the settings {found}, but {settings} are wanted; "
+        raise UserError(f"{out}: made with the settings {found}, but {settings} are wanted; "
                          "choose another folder with --out, or replace this one with --overwrite")
     growing = out.with_name(f".{out.name}.partial")
     if read_settings(growing) != settings:

@@ -16,6 +16,7 @@ from objseg.caffe.devices import use_device
 from objseg.caffe.prototxt import prototxt
 from objseg.caffe.weights import WeightsError, check_fits, set_forget_bias
 from objseg.data.images import ImageError
+from objseg.errors import UserError
 from objseg.files import Progress, write_text
 from objseg.methods.ours import Segmenter
 from objseg.metrics import areas, iou
@@ -29,7 +30,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """A disk without room, and limits on what a user or a process may write."""
 
 
-class TrainingError(ValueError):
+class TrainingError(UserError):
     """Training that cannot go on; the message says what to do."""
 
 
@@ -117,7 +118,7 @@ class Validation:
                 given_up = True
                 break
             try:
-                pixels, masks = self.dataset.pixels_and_masks(image.id, image.path)
+                pixels, masks = self.dataset.pixels_and_masks(image)
             except ImageError:
                 continue  # preparing and the data layer report it
             pairs = [(masks[r.id], e) for r in image.regions for e in r.expressions]

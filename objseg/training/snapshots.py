@@ -16,6 +16,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
 from objseg.caffe.weights import WeightsError, check_fits, read_caffemodel
+from objseg.errors import UserError
 from objseg.files import atomic_path, sha256, sync_folder
 from objseg.training.fingerprint import differences
 
@@ -23,7 +24,7 @@ ENDINGS = (".caffemodel", ".solverstate")
 """What Caffe writes: the weights, and the rest of the solver's state."""
 
 
-class SnapshotError(ValueError):
+class SnapshotError(UserError):
     """A snapshot that cannot be resumed; the message says what to do."""
 
 
@@ -70,7 +71,7 @@ class Snapshot(NamedTuple):
         try:
             found = json.loads(self.manifest.read_text(encoding="utf-8"))
             if found.pop("sha256") != _seal(found):
-                raise ValueError("its sha256 is not the one that was written")
+                raise UserError("its sha256 is not the one that was written")
             return found
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise SnapshotError(f"{self.manifest.name} is damaged ({error})") from error

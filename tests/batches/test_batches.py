@@ -20,6 +20,7 @@ from scipy.ndimage import binary_dilation
 from objseg.batches.ours import BatchMaker, BatchSettings, Order
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import PAD, tokenize
+from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.geometry import resize_and_pad, resize_and_pad_mask
 from objseg.parallel.prefetch import Prefetcher, WorkerError
@@ -79,7 +80,7 @@ def test_a_batch_holds_its_samples(scenes):
         assert batch["tokens"][:, n].tolist() == tokens.tolist()
         assert batch["continuation"][:, n].tolist() == continuation.tolist()
         label, image = batch["label"][n, 0], batch["image"][n // 2]
-        mask = dataset.masks(sample.image.id)[sample.region.id]
+        mask = dataset.masks(sample.image)[sample.region.id]
         expected = placed_by_pillow(Image.fromarray(mask.astype(np.uint8) * 255), 64, Image.BOX)
         expected = expected > 127
         # The libraries round half a pixel differently: up to one pixel at the border.
@@ -111,7 +112,7 @@ def test_word_labels_mark_the_regions_that_a_word_is_said_of(scenes, frequent):
     group = maker.order.group(0)
     image = maker.samples[group[0]].image
     assert len(group) == sum(len(region.expressions) for region in image.regions)
-    masks = maker.dataset.masks(image.id)
+    masks = maker.dataset.masks(image)
     words = {t for r in image.regions for e in r.expressions for t in tokenize(e)}
     assert words & set(labelled)
     for row, word in enumerate(labelled):
@@ -156,7 +157,7 @@ def test_an_unreadable_image_is_replaced_and_named(scenes, tmp_path):
     np.testing.assert_array_equal(batch["image"][0], expected.transpose(2, 0, 1))
     for path in (tmp_path / "images").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="not one image of the train split can be read"):
+    with pytest.raises(UserError, match="not one image of the train split can be read"):
         maker(1)
 
 
@@ -198,7 +199,7 @@ def test_the_data_layer_serves_the_batches_as_caffe_wants_them(scenes, tmp_path,
     (dict(split="nowhere"), "nowhere"),
 ])
 def test_bad_settings_are_named(scenes, changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         BatchMaker(settings(scenes, **changes))
 
 

@@ -12,6 +12,7 @@ from support.commands import run_tool
 from checks.gpu import machine
 from checks.gpu.scenes import make_scenes
 from objseg.caffe import cuda_driver, devices
+from objseg.errors import UserError
 from objseg.training.cost import Memory
 
 # As CUDA_CHECK of Caffe's device_alternate.hpp prints them, with CUDA's numbers and texts.
@@ -57,7 +58,7 @@ def test_a_caffe_without_cuda_says_so_for_real():
         pytest.skip("this Caffe can use a GPU")
     if "CPU-only" not in probe.stderr:
         pytest.skip("this Caffe is built with CUDA")
-    with pytest.raises(ValueError, match="^--gpu 0: this Caffe cannot use it: it was built for the "
+    with pytest.raises(UserError, match="^--gpu 0: this Caffe cannot use it: it was built for the "
                                          "CPU only; use --cpu"):
         devices.use_device(0)
 
@@ -97,7 +98,7 @@ def test_an_end_without_words_is_told_too():
 def test_a_failing_caffe_is_asked_once_and_does_not_end_this_process(caffe_that_says):
     calls = caffe_that_says(failed("209 vs. 0)  no kernel image is available"))
     for _ in range(2):
-        with pytest.raises(ValueError, match="--gpu 3: .* other GPU architectures"):
+        with pytest.raises(UserError, match="--gpu 3: .* other GPU architectures"):
             devices.use_device(3)
     assert calls.read_text() == "x"
     devices.use_device(None)  # the CPU needs no asking
@@ -106,7 +107,7 @@ def test_a_failing_caffe_is_asked_once_and_does_not_end_this_process(caffe_that_
 
 def test_a_negative_number_is_no_gpu(caffe_that_says):
     calls = caffe_that_says("not reached")
-    with pytest.raises(ValueError, match="--gpu -1: .*numbered from 0"):
+    with pytest.raises(UserError, match="--gpu -1: .*numbered from 0"):
         devices.use_device(-1)
     assert not calls.exists()
 
@@ -204,7 +205,7 @@ GIB = 2**30
 ])
 def test_a_batch_that_does_not_fit_names_one_that_does(batch, iter_size, together, free):
     memory, free = Memory(fixed=2 * GIB, item=GIB), free * GIB
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(UserError) as caught:
         devices.check_room(memory, batch, iter_size, together, free)
     largest, smaller, more = map(int, re.search(
         r"the largest batch that fits is (\d+)\..* --batch (\d+) --iter-size (\d+)",
@@ -217,7 +218,7 @@ def test_a_batch_that_does_not_fit_names_one_that_does(batch, iter_size, togethe
 
 
 def test_a_gpu_too_small_for_anything_is_refused_without_a_batch():
-    with pytest.raises(ValueError, match="not even a batch of 2 is sure to fit"):
+    with pytest.raises(UserError, match="not even a batch of 2 is sure to fit"):
         devices.check_room(Memory(8 * GIB, GIB), 4, 1, 2, 8 * GIB)
 
 

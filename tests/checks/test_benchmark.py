@@ -23,6 +23,7 @@ from checks.gpu.check import Check
 from checks.gpu.processes import run_part
 from models.sizes import SLIM
 from objseg.batches.grounder import GrounderBatchMaker, GrounderSettings
+from objseg.errors import UserError
 from objseg.training import cost
 
 
@@ -226,5 +227,5 @@ def test_a_document_keeps_what_stands_above_the_mark(tmp_path, tool):
     tool.put_into(document, ["new"])
     assert document.read_text() == f"# Speed\n\n{tool.MARK}\nnew\n"
     document.write_text("# Speed\n")
-    with pytest.raises(ValueError, match="performance.md has no line '<!-- Written by"):
+    with pytest.raises(UserError, match="performance.md has no line '<!-- Written by"):
         tool.above_mark(document)

@@ -27,6 +27,12 @@ GAMES = [
     "4_1.jpg~the sky.~.3~.3",
 ]
 
+def masks_of(dataset, name):
+    """Read the masks of the image called ``name``."""
+    (image,) = [image for image in dataset.all_images() if image.id == name]
+    return dataset.masks(image)
+
+
 
 class Raw:
     """A small data set in ReferIt's layout: images of 8x6 pixels, two in train, one each else."""
@@ -93,7 +99,7 @@ def test_the_prepared_set_holds_what_the_raw_one_says(ready):
     image = dataset.images("train")[1]
     assert image.path.is_file() and (image.width, image.height) == (8, 6)
     assert image.regions[1].box == (1, 1, 2, 2)
-    assert dataset.masks("1")["1_2"].nonzero()[1].tolist() == [1, 2, 1, 2]
+    assert masks_of(dataset, "1")["1_2"].nonzero()[1].tolist() == [1, 2, 1, 2]
     assert dataset.vocabulary.words[4:] == ("car", "red", "sky", "tree", "on", "top")
     assert dataset.skipped == [] and dataset.summary["notes"] == {}
     assert dataset.summary["splits"]["trainval"] == {
@@ -156,7 +162,7 @@ def test_an_unusable_image_is_skipped_with_its_samples(raw, ready, content, reas
 def test_an_unusable_mask_is_skipped_with_its_samples(raw, ready, spoil, reason):
     spoil(raw, raw.folder / "mask" / "1_2.mat")
     index, dataset = ready()
-    assert list(dataset.masks("1")) == ["1_1"]
+    assert list(masks_of(dataset, "1")) == ["1_1"]
     assert [region.id for region in dataset.images("train")[1].regions] == ["1_1"]
     assert reasons(index) == {("region 1_2", reason)}
     assert dataset.summary["splits"]["train"]["skipped expressions"] == 2
@@ -167,7 +173,7 @@ def test_a_mask_of_everything_is_a_region(raw, ready):
     raw.mask("1_2", np.ones((6, 8), bool))
     _, dataset = ready()
     assert dataset.images("train")[1].regions[1].box == (0, 0, 7, 5)
-    assert dataset.masks("1")["1_2"].all()
+    assert masks_of(dataset, "1")["1_2"].all()
 
 
 def test_a_mask_of_another_size_is_resized_to_its_image(raw, ready):
@@ -175,7 +181,7 @@ def test_a_mask_of_another_size_is_resized_to_its_image(raw, ready):
     mask[4:8, 2:6] = True
     raw.mask("1_2", mask, "float64")
     index, dataset = ready()
-    assert dataset.masks("1")["1_2"].shape == (6, 8)
+    assert masks_of(dataset, "1")["1_2"].shape == (6, 8)
     assert dataset.images("train")[1].regions[1].box == (1, 2, 2, 3)
     assert index["summary"]["notes"] == {"mask resized to its image": 1}
 
@@ -238,7 +244,7 @@ def test_regions_and_images_without_expressions_are_counted(raw, ready):
     assert index["summary"]["notes"] == \
         {"image without expression": 1, "region without expression": 2}
     assert dataset.images("val")[0].regions == () and dataset.samples("val") == []
-    assert dataset.masks("3") == {}
+    assert masks_of(dataset, "3") == {}
 
 
 def test_images_outside_the_splits_are_counted(raw, ready):
@@ -415,7 +421,7 @@ def test_only_what_changed_is_made_anew(raw, ready, tmp_path):
     raw.games(GAMES[:-1])  # the test image loses its only region
     (masks / "2.npz").write_bytes((masks / "2.npz").read_bytes()[:-30])
     assert changed(masks, ready) == {"1.npz", "2.npz", "4.npz"}
-    assert Dataset(tmp_path / "out").masks("1")["1_2"].all()
+    assert masks_of(Dataset(tmp_path / "out"), "1")["1_2"].all()
 
 
 def test_masks_of_images_that_left_the_set_are_removed(raw, ready, tmp_path):
@@ -549,7 +555,7 @@ def test_real_photographs_are_prepared_whole(tmp_path):
     assert [len(dataset.images(split)) for split in ("train", "val", "test")] == [180, 30, 60]
     assert len(dataset.samples("trainval")) + len(dataset.samples("test")) == 2690
     image = dataset.images("test")[0]
-    masks = dataset.masks(image.id)
+    masks = dataset.masks(image)
     for region in image.regions:
         raw = scipy.io.loadmat(folder / "mask" / f"{region.id}.mat")["segimg_t"]
         np.testing.assert_array_equal(masks[region.id], raw == 0)

@@ -1,4 +1,4 @@
-"""tools/caffe-env and tools/environment.py, on a host of stub commands in a folder of its own."""
+"""The caffe-env command and tools/common/environment.py, on a host of stub commands."""
 
 import os
 import shutil
@@ -49,8 +49,9 @@ class Host:
             (self.bin / tool).symlink_to(shutil.which(tool))
         for name in ("apt-get", "dpkg-deb"):
             self.stub(name, "")
-        for name in ("caffe-env", "environment.py"):
-            shutil.copy(REPOSITORY / "tools" / name, self.script.parent)
+        for name in ("tools/caffe-env", "tools/common/environment.py", "objseg/errors.py"):
+            (self.checkout / name).parent.mkdir(exist_ok=True)
+            shutil.copy(REPOSITORY / name, self.checkout / name)
         for name in ("engine/unpack-packages", "engine/source.py", "engine/packages.txt",
                      "engine/requirements/build.txt", "engine/requirements/environment.txt",
                      "engine/requirements/cuda.txt", "engine/patches/01-first.patch",
@@ -303,7 +304,8 @@ def test_a_broken_environment_is_made_again(host, broken):
     ("engine/packages.txt", True), ("engine/requirements/build.txt", True),
     ("engine/requirements/environment.txt", True), ("engine/patches/01-first.patch", True),
     ("engine/patches/02-second.patch", True), ("engine/requirements/cuda.txt", False),
-    ("engine/check/compare.py", False), ("docs/engine.md", False), ("tools/environment.py", False),
+    ("engine/check/compare.py", False), ("docs/engine.md", False),
+    ("tools/common/environment.py", False),
 ])
 def test_a_changed_recipe_makes_a_new_environment(host, name, new):
     before = host.path()
@@ -419,12 +421,12 @@ def test_wrong_usage(host):
     assert host.calls == 0
 
 
-# ---- tools/environment.py ----
+# ---- tools/common/environment.py ----
 
 
 def run_tool(host, body, redirect="", **variables):
     tool = host.script.parent / "tool.py"
-    tool.write_text(f"import environment\n{body}")
+    tool.write_text(f"from common import environment\n{body}")
     python = os.path.realpath(sys.executable)  # which does not see the environment's packages
     return subprocess.run(
         ["bash", "-c", f'exec "$0" "$@" {redirect}', python, tool, "one two", "3"],
@@ -457,7 +459,7 @@ def test_a_missing_module_names_the_way_out(host):
 def test_a_tool_starts_with_the_caffe_beside_its_python(host, tmp_path):
     (tmp_path / "caffe.py").touch()
     tool = host.script.parent / "tool.py"
-    tool.write_text("import environment\nenvironment.enter()\nprint('here')")
+    tool.write_text("from common import environment\nenvironment.enter()\nprint('here')")
     (tmp_path / "python").symlink_to(os.path.realpath(sys.executable))
     write_program(tmp_path / "caffe", "#!/bin/bash\n")
     done = subprocess.run([tmp_path / "python", tool], capture_output=True, text=True,
@@ -474,8 +476,9 @@ def test_a_tool_never_starts_again_twice(host):
 @pytest.mark.parametrize("body, status, message", [
     ("return None", 0, ""),
     ("return 2", 2, ""),
-    ("raise ValueError('no such word')", 1, "error: no such word\n"),
-    ("raise OSError('disk')", 1, "error: disk\n"),
+    ("from objseg.errors import UserError; raise UserError('no such word')", 1,
+     "error: no such word\n"),
+    ("raise OSError(28, 'disk full')", 1, "error: [Errno 28] disk full\n"),
     ("raise KeyboardInterrupt", 130, ""),
     ("raise BrokenPipeError", 141, ""),
 ])
@@ -484,6 +487,7 @@ def test_how_a_tool_ends(host, body, status, message):
     assert (done.returncode, done.stderr) == (status, message)
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(host):
-    done = run_tool(host, "def main():\n    raise TypeError('ours')\nenvironment.run(main)")
+@pytest.mark.parametrize("kind", ["TypeError", "ValueError", "FileNotFoundError"])
+def test_a_mistake_of_ours_keeps_its_traceback(host, kind):
+    done = run_tool(host, f"def main():\n    raise {kind}('ours')\nenvironment.run(main)")
     assert done.returncode == 1 and "Traceback" in done.stderr

@@ -12,6 +12,7 @@ import pytest
 from support.halves import EXPRESSIONS, make_dataset, run
 
 from models.sizes import SIZES
+from objseg.errors import UserError
 from objseg.evaluation import evaluate as evaluation
 from objseg.evaluation.evaluate import EvaluationError, Journal, evaluate, key_of
 from objseg.files import REPOSITORY
@@ -276,13 +277,13 @@ def test_journal_says_what_it_is_of(tmp_path):
 
 def test_files_of_a_method_are_found_or_the_command_is_named(tmp_path):
     weights = tmp_path / "a.caffemodel"
-    with pytest.raises(ValueError, match=r"a\.caffemodel does not exist.*--model highres"):
+    with pytest.raises(UserError, match=r"a\.caffemodel does not exist.*--model highres"):
         configure("highres", SLIM, tmp_path, weights)
     weights.touch()
-    with pytest.raises(ValueError, match="tools/generate_prototxt.py --size slim"):
+    with pytest.raises(UserError, match="tools/generate_prototxt.py --size slim"):
         configure("highres", SLIM, tmp_path, weights, prototxt=tmp_path)
     (tmp_path / "deploy_highres.prototxt").touch()
-    with pytest.raises(ValueError, match="--vocabulary"):
+    with pytest.raises(UserError, match="--vocabulary"):
         configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "vocabulary.txt").touch()
@@ -291,7 +292,7 @@ def test_files_of_a_method_are_found_or_the_command_is_named(tmp_path):
     (tmp_path / "highres_vocabulary.txt").touch()
     found = configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
     assert found.vocabulary == tmp_path / "highres_vocabulary.txt"
-    with pytest.raises(ValueError, match="no weights"):
+    with pytest.raises(UserError, match="no weights"):
         configure("whole-image", SLIM, tmp_path, weights)
 
 

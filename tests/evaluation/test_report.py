@@ -336,7 +336,7 @@ def test_masks_of_pictures_are_those_scored_and_need_one_pass_once(dataset, stub
     first = predict(dataset, evaluations, samples, tmp_path)
     assert stubs == [("scrc",), ("scrc", "0", 3), ("scrc", "1", 2)]
     for evaluation, masks in zip(evaluations, first):
-        truth = [dataset.masks(s.image.id)[s.region.id] for s in samples]
+        truth = [dataset.masks(s.image)[s.region.id] for s in samples]
         ious = [iou(*areas(mask, true)) for mask, true in zip(masks, truth)]
         np.testing.assert_array_equal(ious, evaluation.ious[2:7])
     again = predict(dataset, evaluations, samples, tmp_path)

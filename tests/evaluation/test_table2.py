@@ -12,6 +12,7 @@ from support.commands import run_tool
 from models.sizes import SIZES
 from objseg.data.dataset import Dataset
 from objseg.data.images import read_image
+from objseg.errors import UserError
 from objseg.evaluation.table2 import Case, draw_cases, measure, seconds_an_expression, spread, table
 from objseg.methods.table1 import METHODS, configure, conventional_prototxt
 
@@ -99,7 +100,7 @@ def without_regions(dataset, kept):
 def test_images_without_expressions_are_not_drawn(scenes):
     cases, _ = draw_cases(without_regions(Dataset(scenes), {1, 3}), "test", 10)
     assert len(cases) == 2 and all(case.expressions for case in cases)
-    with pytest.raises(ValueError, match="no readable image with an expression.*4 images, 0 unre"):
+    with pytest.raises(UserError, match="no readable image with an expression.*4 images, 0 unre"):
         draw_cases(without_regions(Dataset(scenes), {}), "test", 10)
 
 
@@ -133,7 +134,7 @@ def test_a_missing_trunk_is_found_before_anything_runs(scenes, tmp_path):
     weights.touch()
     recipes = {**SLIM.recipes, "lowres": replace(SLIM.recipes["lowres"], start="models/no.trunk")}
     size = replace(SLIM, recipes=recipes)
-    with pytest.raises(ValueError, match="no.trunk does not exist.*tools/pretrain_trunk.py"):
+    with pytest.raises(UserError, match="no.trunk does not exist.*tools/pretrain_trunk.py"):
         configure("scrc-bbox", size, scenes, weights, cached=False)
     made = configure("scrc-bbox", SLIM, scenes, weights, cached=False)
     assert made.features is None and made.proposals is None

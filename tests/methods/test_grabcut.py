@@ -215,7 +215,7 @@ def test_the_tool_scores_rectangles_and_masks(predicted, tmp_path):
     seen, tally = Counter(), Counter()
     for sample, box in zip(samples, boxes):
         image = read_image(sample.image.path)
-        truth = dataset.masks(sample.image.id)[sample.region.id]
+        truth = dataset.masks(sample.image)[sample.region.id]
         rectangle = box_mask(box, *truth.shape)
         mask = rectangle if box == NOTHING else grabcut(image, box, tally=tally)
         name = f"{sample.region.id}_{seen[sample.region.id]}.png"

@@ -15,6 +15,7 @@ from models.sizes import PROPOSALS, SLIM
 from objseg.batches.grounder import GrounderBatchMaker, GrounderSettings
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import LENGTH, SPECIALS, Vocabulary
+from objseg.errors import UserError
 from objseg.methods.grounder import GrounderScorer
 from objseg.regions.boxes import box_mask, spatial_features
 from objseg.regions.extraction import extract
@@ -112,7 +113,7 @@ def test_proposals_that_miss_every_region_are_refused(features, tmp_path):
     for image in dataset.images("trainval"):
         (tmp_path / "boxes" / f"{image.id}.txt").write_text("0 0 0 0\n")
     extract(dataset, dataset.images("trainval"), tmp_path, *write_trunk(tmp_path), tmp_path / "f")
-    with pytest.raises(ValueError, match="not one of the .* samples .* no box of IoU 0.5"):
+    with pytest.raises(UserError, match="not one of the .* samples .* no box of IoU 0.5"):
         GrounderBatchMaker(settings(features, features=str(tmp_path / "f")))
 
 
@@ -123,7 +124,7 @@ def test_proposals_that_miss_every_region_are_refused(features, tmp_path):
     (dict(candidates=0), "candidates is 0"),
 ])
 def test_settings_that_cannot_be_used(features, changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         GrounderBatchMaker(settings(features, **changes))
 
 

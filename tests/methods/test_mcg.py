@@ -14,6 +14,7 @@ from objseg.batches.mcg import McgBatchMaker, McgSettings
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import Vocabulary
 from objseg.data.masks import save_masks
+from objseg.errors import UserError
 from objseg.geometry import MEAN_BGR
 from objseg.methods import mcg as scoring
 from objseg.methods.mcg import McgScorer
@@ -95,7 +96,7 @@ def test_labels_are_those_of_the_rasterised_overlap(scenes, boxes):
     for position in range(len(maker.order)):
         samples = [maker.samples[index] for index in maker.order.group(position)]
         image, batch = samples[0].image, maker(position)
-        masks, size = maker.dataset.masks(image.id), (image.width, image.height)
+        masks, size = maker.dataset.masks(image), (image.width, image.height)
         given = boxes[image.id] if len(boxes[image.id]) else whole_image(*size)[None]
         # A rectangle's spatial features are its corners.
         found = np.rint((batch["spatial"][:, :4, 0, 0] + 1) / 2 * np.tile(size, 2)).astype(int)
@@ -172,7 +173,7 @@ def test_the_choice_of_segments_changes_with_the_epoch(scenes, boxes):
     (dict(vocabulary=5), "larger than the net's embedding"),
 ])
 def test_settings_that_make_no_sense_are_refused(scenes, boxes, changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         McgBatchMaker(settings(scenes, boxes[0], **changes))
 
 
@@ -180,18 +181,18 @@ def test_missing_proposals_are_told_before_training(scenes, boxes, tmp_path):
     ids = sorted(boxes[1])
     for image_id in ids[2:]:
         os.link(boxes[0] / f"{image_id}.npz", tmp_path / f"{image_id}.npz")
-    with pytest.raises(ValueError, match=r"2 of the 12 images .*tools/make_proposals.py"):
+    with pytest.raises(UserError, match=r"2 of the 12 images .*tools/make_proposals.py"):
         McgBatchMaker(settings(scenes, tmp_path))
 
 
 def test_segments_that_cannot_be_used_are_told(tmp_path):
-    with pytest.raises(ValueError, match=r"7.npz does not exist.*tools/make_proposals.py"):
+    with pytest.raises(UserError, match=r"7.npz does not exist.*tools/make_proposals.py"):
         read_segments(tmp_path, "7", 4, 5)
     (tmp_path / "7.npz").write_bytes(b"PK")
-    with pytest.raises(ValueError, match=r"7.npz: not a file.*tools/make_proposals.py"):
+    with pytest.raises(UserError, match=r"7.npz: not a file.*tools/make_proposals.py"):
         read_segments(tmp_path, "7", 4, 5)
     save_masks(tmp_path / "7.npz", {"0": np.ones((4, 6), bool)}, (4, 6))
-    with pytest.raises(ValueError, match=r"6x4 pixels for an image of 5x4.*make_proposals.py"):
+    with pytest.raises(UserError, match=r"6x4 pixels for an image of 5x4.*make_proposals.py"):
         read_segments(tmp_path, "7", 4, 5)
 
 
@@ -298,7 +299,7 @@ def test_the_mask_is_the_segment_that_scores_best(tiny, tmp_path):
     best = McgScorer(deploy, weights, VOCABULARY).scores(image, segments, EXPRESSIONS)
     for mask, scores in zip(found, best):
         np.testing.assert_array_equal(mask, segments[0 if scores[0] > scores[1] else 1])
-    with pytest.raises(ValueError, match="tools/make_proposals.py"):
+    with pytest.raises(UserError, match="tools/make_proposals.py"):
         open_methods([configuration])(image, EXPRESSIONS, "8")
 
 
@@ -313,7 +314,7 @@ def test_without_a_folder_of_proposals_they_are_made_of_the_image(tiny, tmp_path
 
 
 def test_a_vocabulary_larger_than_the_embedding_is_refused(tiny):
-    with pytest.raises(ValueError, match="vocabulary of 10 words for an embedding of 9 rows"):
+    with pytest.raises(UserError, match="vocabulary of 10 words for an embedding of 9 rows"):
         McgScorer(*tiny[:2], Vocabulary.build(["a b c d e f"], min_count=1))
 
 

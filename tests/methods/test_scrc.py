@@ -18,6 +18,7 @@ from objseg.batches.scrc import ScrcBatchMaker, encode_captions
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import LENGTH, SPECIALS, Vocabulary
 from objseg.data.images import read_image
+from objseg.errors import UserError
 from objseg.methods.scrc import ScrcScorer, log_probabilities, pack
 from objseg.regions.boxes import spatial_features
 from objseg.regions.extraction import extract
@@ -135,7 +136,7 @@ def test_samples_of_unreadable_images_are_left_out(features, tmp_path):
     (dict(seed=-1), "seed is -1"),
 ])
 def test_settings_that_cannot_be_used(features, changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         ScrcBatchMaker(settings(features, **changes))
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.special
 
+from objseg.errors import UserError
 from objseg.numerics import spatial_coordinates, weighted_logistic_gradient, weighted_logistic_loss
 
 RANDOM = np.random.RandomState(0)
@@ -176,5 +177,5 @@ def test_the_loss_follows_its_input(net_of):
     ("ours_data", "OursDataLayer", [], '{"data": "nowhere"}', "'split' is missing"),
 ])
 def test_a_bad_layer_names_its_problem(net_of, module, layer, shapes, parameters, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         net_of(module, layer, shapes, parameters)

@@ -13,6 +13,7 @@ from support.tiny_trunk import FC7, FC8, SIDE, propose, write_trunk
 
 from objseg.data.dataset import Dataset
 from objseg.data.images import read_image
+from objseg.errors import UserError
 from objseg.files import REPOSITORY, sha256
 from objseg.geometry import MEAN_BGR
 from objseg.methods.table1 import Configuration
@@ -208,7 +209,7 @@ def test_what_is_missing_is_said_with_the_command(dataset, trunk):
         FeatureReader(folder)
     image = dataset.images("train")[0].id
     (dataset.directory / "proposals" / "boxes" / f"{image}.txt").unlink()
-    with pytest.raises(ValueError, match=f"{image}.txt does not exist.*make_proposals.py"):
+    with pytest.raises(UserError, match=f"{image}.txt does not exist.*make_proposals.py"):
         extracted(dataset, trunk)
     shutil.rmtree(dataset.directory / "proposals")
     with pytest.raises(FeaturesError, match="make_proposals.py"):

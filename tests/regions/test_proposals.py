@@ -14,6 +14,7 @@ from support.commands import run_tool
 from objseg.data.dataset import Dataset
 from objseg.data.images import ENOUGH, read_image
 from objseg.data.masks import MaskError, load_masks
+from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.regions.boxes import box_iou, box_mask
 from objseg.regions.edge_boxes import edge_boxes, gradient_edges, structured_forest
@@ -220,7 +221,7 @@ def test_a_bad_structured_forest_is_refused_by_name(tmp_path, content):
     path = tmp_path / "model.yml.gz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match="model.yml.gz.*opencv_extra"):
+    with pytest.raises(UserError, match="model.yml.gz.*opencv_extra"):
         structured_forest(path)
 
 
@@ -346,7 +347,7 @@ def test_the_tool_prints_the_recall(scenes, made):
     for image in dataset.images("test"):
         boxes = read_boxes(made[0] / "boxes" / f"{image.id}.txt")
         segments = load_masks(made[0] / "segments" / f"{image.id}.npz").values()
-        for region, mask in dataset.masks(image.id).items():
+        for region, mask in dataset.masks(image).items():
             box = next(r.box for r in image.regions if r.id == region)
             found["boxes"].append(max(box_iou(boxes, box)))
             found["segments"].append(max((s & mask).sum() / (s | mask).sum() for s in segments))
@@ -401,7 +402,7 @@ def test_published_files_are_taken_and_missing_ones_made_or_refused(scenes, made
     masks[2:9, 3:20, 0] = masks[:, :7, 2] = True  # the second one is empty
     scipy.io.savemat(source / f"{first.id}.mat", {"mask": masks})
     kinds = [Boxes(100), Segments(100)]
-    with pytest.raises(ValueError, match=f"{second.id}.txt does not exist.*--require-published"):
+    with pytest.raises(UserError, match=f"{second.id}.txt does not exist.*--require-published"):
         make_proposals(dataset, [second], kinds, tmp_path / "no", source, require_published=True)
 
     done = make_proposals(dataset, [first, second], kinds, out, source)

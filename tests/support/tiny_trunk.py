@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from objseg.data.images import read_image
+from objseg.errors import UserError
 from objseg.methods.grabcut import grabcut
 from objseg.methods.table1 import Configuration, open_methods, passes
 from objseg.regions.boxes import box_mask
@@ -109,5 +110,5 @@ def check_best_box(model, scorer, dataset, folder, work):
 
     with open(work / "words.txt", "a") as stream:
         stream.write("more\n")
-    with pytest.raises(ValueError, match="words.txt: 9 words for an embedding of 8 rows"):
+    with pytest.raises(UserError, match="words.txt: 9 words for an embedding of 8 rows"):
         open_methods(rows)

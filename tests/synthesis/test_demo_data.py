@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from objseg.errors import UserError
 from objseg.synthesis import demo_data, wording
 from objseg.synthesis.demo_data import MODES, make_data, make_scene
 from objseg.synthesis.landscapes import STUFF
@@ -239,11 +240,11 @@ def test_other_settings_and_foreign_folders_are_refused(raw, tmp_path, capsys):
     before = files_of(raw)
     make_data(raw, SCENES, 3, "referring", workers=1)
     assert "complete" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="--overwrite"):
+    with pytest.raises(UserError, match="--overwrite"):
         make_data(raw, SCENES, 4, "referring", workers=1)
     assert files_of(raw) == before
     (tmp_path / "photo.jpg").write_bytes(b"mine")
-    with pytest.raises(ValueError, match="not made by this tool"):
+    with pytest.raises(UserError, match="not made by this tool"):
         make_data(tmp_path, SCENES, 3, "referring", workers=1, overwrite=True)
     assert (tmp_path / "photo.jpg").read_bytes() == b"mine"
 

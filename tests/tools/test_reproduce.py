@@ -11,6 +11,7 @@ from support.commands import load_tool
 
 from models.registry import MODELS
 from models.sizes import SIZES
+from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.methods.table1 import configure
 from objseg.regions.features import write_index
@@ -167,12 +168,12 @@ def test_a_missing_trunk_is_named_with_the_command_that_makes_it(tmp_path, monke
     steps = Steps(tmp_path, monkeypatch)
     without = {**steps.values, "TRUNK": tmp_path / "no"}
     monkeypatch.setattr(reproduce, "variables", lambda *_: without)
-    with pytest.raises(ValueError, match="no does not exist.*tools/pretrain_trunk.py"):
+    with pytest.raises(UserError, match="no does not exist.*tools/pretrain_trunk.py"):
         reproduce.main()
 
 
 def test_a_name_that_make_cannot_handle_is_refused(tmp_path, monkeypatch):
     Steps(tmp_path, monkeypatch)
     sys.argv[sys.argv.index("--data") + 1] = str(tmp_path / "my data")
-    with pytest.raises(ValueError, match="make cannot handle this name"):
+    with pytest.raises(UserError, match="make cannot handle this name"):
         reproduce.main()

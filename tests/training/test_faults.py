@@ -27,6 +27,7 @@ from objseg.batches.ours import BatchMaker, BatchSettings
 from objseg.caffe.command import resumed_batch
 from objseg.caffe.weights import read_caffemodel
 from objseg.data.dataset import Dataset
+from objseg.errors import UserError
 from objseg.files import REPOSITORY, sha256
 from objseg.parallel import prefetch
 from objseg.training import loop
@@ -485,5 +486,5 @@ def test_the_batch_is_read_from_the_command_line(tmp_path, words, batch):
 
 
 def test_a_renamed_snapshot_is_refused():
-    with pytest.raises(ValueError, match="must end in _iter_N.solverstate"):
+    with pytest.raises(UserError, match="must end in _iter_N.solverstate"):
         resumed_batch(["caffe", "train", "-solver", "S", "-snapshot", "best.solverstate"])

@@ -29,6 +29,7 @@ from objseg.caffe.weights import (
 )
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import Vocabulary
+from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.training.log import COLUMNS, TrainingLog
 
@@ -226,7 +227,7 @@ def test_stage_two_refuses_weights_of_another_vocabulary(scenes, tmp_path):
         str(start), dataset, tmp_path, print,
     )
     Vocabulary.build(["some other words"], 1).save(beside)
-    with pytest.raises(ValueError, match=f"{beside}: .*another vocabulary"):
+    with pytest.raises(UserError, match=f"{beside}: .*another vocabulary"):
         keep()
     assert not (tmp_path / "highres_vocabulary.txt").exists()
     dataset.vocabulary.save(beside)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from objseg.data.images import read_image
 from objseg.evaluation.evaluate import predict
 from objseg.plots import data_uri, overlay, thumbnail
 
@@ -221,7 +220,7 @@ def _prediction(dataset, sample, findings):
 
 
 def _read(dataset, sample):
-    return read_image(sample.image.path), dataset.masks(sample.image.id)[sample.region.id]
+    return dataset.pixels(sample.image), dataset.masks(sample.image)[sample.region.id]
 
 
 def _picture(image, side, text, note, **masks):

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from models.sizes import SIZES
+from objseg.errors import UserError
 from objseg.data.dataset import SPLITS, Dataset
 from objseg.files import REPOSITORY
 from objseg.methods.table1 import METHODS, configure
@@ -97,13 +98,13 @@ def chosen_weights(texts, methods):
         name, _, path = text.rpartition("=")
         if name not in every:  # no such prefix, or a file name with "=" in it
             if len(models) != 1:
-                raise ValueError(
+                raise UserError(
                     f"--weights {text}: which model is it for? Write --weights MODEL={text}, "
                     f"with MODEL one of {', '.join(models or every)}"
                 )
             (name,), path = models, text
         if name not in models:
-            raise ValueError(
+            raise UserError(
                 f"--weights {text}: no method that uses the model {name} is chosen; add --method"
             )
         weights[name] = path

@@ -1,6 +1,6 @@
 """Start a tool inside the Caffe environment, whatever machine and Python it was started with.
 
-Every tool begins with ``import environment`` and ``environment.enter()`` and ends with
+Every tool begins with ``from common import environment`` and ``environment.enter()`` and ends with
 ``environment.run(main)``. This file runs on the host's Python, so it uses the standard library
 alone. Importing it puts the repository and its Python layers on ``sys.path``.
 """
@@ -12,7 +12,7 @@ import sys
 import traceback
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "python_layers")]
 os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe would print thousands of lines a net
@@ -73,10 +73,12 @@ def explain_import_error(kind, error, trace):
 def run(main):
     """End the process with what ``main()`` returns, an exit status or None for 0.
 
-    A ValueError or OSError is a message for the user: it goes to standard error as
-    ``error: …`` with status 1; set OBJSEG_TRACEBACK=1 to see where it came from. An interrupt
-    ends with status 130, a reader that went away (``| head``) quietly with 141.
+    An error for the user (:mod:`objseg.errors`) goes to standard error as ``error: …`` with status
+    1; set OBJSEG_TRACEBACK=1 to see where it came from. Every other error keeps its traceback. An
+    interrupt ends with status 130, a reader that went away (``| head``) quietly with 141.
     """
+    from objseg.errors import is_for_user
+
     try:
         status = main()
         sys.stdout.flush()
@@ -85,8 +87,8 @@ def run(main):
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         status = 141
-    except (ValueError, OSError) as error:
-        if os.environ.get("OBJSEG_TRACEBACK"):
+    except Exception as error:
+        if not is_for_user(error) or os.environ.get("OBJSEG_TRACEBACK"):
             raise
         print(f"error: {error}", file=sys.stderr)
         status = 1
