@@ -20,6 +20,7 @@ environment.enter()
 import argparse
 import contextlib
 import sys
+import tempfile
 from pathlib import Path
 
 from common.switches import add_device
@@ -29,10 +30,11 @@ from models.registry import MODELS
 from models.settings import add_switches, chosen_size, from_switches
 from models.solvers import solver_text
 from objseg.errors import UserError
+from objseg.caffe.prototxt import prototxt
 from objseg.training.cost import frozen_layers, training_memory
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import Vocabulary
-from objseg.files import REPOSITORY
+from objseg.files import REPOSITORY, write_text
 from objseg.data.frequent_words import FrequentWords
 from objseg.parallel.ranks import open_ranks
 from objseg.training.log import TrainingLog
@@ -122,21 +124,21 @@ def snapshot_to_resume(options, snapshots, say):
     return None
 
 
-def keep_vocabulary(options, size, start, dataset, out, say):
-    """Leave the vocabulary beside the weights, whose embedding means nothing without it.
+def chosen_words(options, size, start, dataset, out, say):
+    """Return the words of the model: its FrequentWords or the data set's Vocabulary.
 
-    That of the model before, beside the weights ``start``, has to be the same.
+    Raises UserError where the model before, beside the weights ``start``, or with --resume the
+    run itself, was trained with another vocabulary.
     """
     path, words = out / f"{options.model}_vocabulary.txt", dataset.vocabulary.words
     if options.model == "per-word":
         frequent = FrequentWords.of(dataset, size.frequent_words)
-        frequent.save(path)
         test = [sample.expression for sample in dataset.samples("test")]
         if test:
             share = 100 * frequent.share_without(test)
             say(f"{len(frequent.words)} frequent words; {share:.2f} % of the test expressions hold "
                 "none of them (the paper's 500 on ReferIt: 2.83 %)")
-        return
+        return frequent
     after = MODELS[options.model].after
     earlier = [Path(start).with_name(f"{after}_vocabulary.txt")] if after and start else []
     earlier += [path] if options.resume else []
@@ -147,7 +149,7 @@ def keep_vocabulary(options, size, start, dataset, out, say):
                 f"{dataset.directory}; train them on this data set, or prepare it with "
                 f"--vocabulary {trained}"
             )
-    dataset.vocabulary.save(path)
+    return dataset.vocabulary
 
 
 def warn_of_memory(net, parameters, settings, validation):
@@ -167,18 +169,19 @@ def warn_of_memory(net, parameters, settings, validation):
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def prepare(options, size, settings, dataset, out, snapshots, say):
-    """Leave nets, solver and vocabulary in ``out``; returns the Snapshot to resume, or None."""
-    snapshots.claim()
-    snapshot = snapshot_to_resume(options, snapshots, say)
-    keep_vocabulary(options, size, settings.start, dataset, out, say)
+def begin(options, size, settings, words, out, snapshots):
+    """Change the folder ``out`` for this run: no other function does before training.
+
+    Deletes the snapshots of an earlier run if the user said --overwrite, and writes the vocabulary,
+    without which an embedding means nothing, the nets and the solver.
+    """
+    if options.overwrite:
+        snapshots.clear()
+    words.save(out / f"{options.model}_vocabulary.txt")
     generate(size, settings, out / "prototxt")
-    if options.gpu is None and not options.cpu and size.mode == "GPU":
-        say("no --gpu N given: training on the CPU")
-    return snapshot
 
 
-def open_validation(options, dataset, out, net, gpu, ranks, say):
+def open_validation(options, dataset, deploy, net, gpu, ranks, say):
     """The Validation on images of the val split; None for a model or data that has none."""
     from objseg.training.loop import Validation
 
@@ -188,7 +191,6 @@ def open_validation(options, dataset, out, net, gpu, ranks, say):
     if not images:
         say(f"{dataset.directory}: the val split is empty, so there is no validation")
         return None
-    deploy = out / "prototxt" / f"deploy_{options.model}.prototxt"
     return Validation(images[:options.validation_images], dataset, deploy, net, gpu, ranks)
 
 
@@ -217,50 +219,63 @@ def run(options, ranks):
         mode="CPU" if options.gpu is None else "GPU",
     )
     share = settings.divided(ranks.size)
+    solver_values = solver_text(size, settings, model.title, model.start_reason)
     fingerprinted = fingerprint(
-        dataset, size.name, model.train_net(size, settings),
-        solver_text(size, settings, model.title, model.start_reason),
+        dataset, size.name, model.train_net(size, settings), solver_values
     )
     snapshots = Snapshots(out, options.model, fingerprinted, options.keep)
     gpu = None if options.gpu is None else options.gpu + ranks.local_rank
     use_device(gpu)  # before anything in out changes
     ranks.wait()
     if ranks.rank == 0:
-        snapshot = prepare(options, size, settings, dataset, out, snapshots, say)
+        snapshots.claim()
+        snapshot = snapshot_to_resume(options, snapshots, say)
+        words = chosen_words(options, size, settings.start, dataset, out, say)
+        if gpu is None and not options.cpu and size.mode == "GPU":
+            say("no --gpu N given: training on the CPU")
     ranks.wait()
     if ranks.rank > 0:
         snapshot = snapshot_to_resume(options, snapshots, say)
     solver, parameters = make_solver(
-        out / "prototxt" / f"solver_{options.model}.prototxt", model.train_net(size, share),
-        model.fresh, snapshots.prefix, gpu, weights=not snapshot,
+        solver_values, model.train_net(size, share), model.fresh, snapshots.prefix, gpu,
+        weights=not snapshot,
     )
     if snapshot:
         restore(solver, snapshot)
         say(f"resuming from {snapshot.state}")
     ranks.share_weights(solver.net)
     solver.net.layers[0].seek(solver.iter * settings.iter_size, ranks.rank, ranks.size)
-    validation = open_validation(options, dataset, out, solver.net, gpu, ranks, say)
+    with tempfile.TemporaryDirectory() as folder:
+        deploy = Path(folder) / f"deploy_{options.model}.prototxt"
+        write_text(deploy, prototxt(model.deploy_net(size, settings)))
+        validation = open_validation(options, dataset, deploy, solver.net, gpu, ranks, say)
     if gpu is not None:
         warn_of_memory(solver.net, parameters, share, validation)
     log = None
     if ranks.rank == 0:
-        if options.overwrite:  # not before all the checks above
-            snapshots.clear()
+        begin(options, size, settings, words, out, snapshots)  # not before all the checks above
         log = TrainingLog(out / f"{options.model}_log.csv", solver.iter)
     ranks.wait()
     try:
         stopped = train(solver, parameters, options.model, log, snapshots, validation,
                         options.validate or max(1, parameters.max_iter // 10), ranks)
-    finally:
-        with contextlib.suppress(OSError):  # a full disk, of which another error tells
-            if log and log.draw():
-                print(log.summary())
+    except BaseException:
+        with contextlib.suppress(Exception):  # the error of the training is what counts
+            draw(log)
+        raise
+    draw(log)
     if ranks.rank == 0:
         conclude(ranks, snapshots, solver.iter)
     if stopped:
         say(f"stopped at iteration {solver.iter}; go on with --resume")
         return 128 + stopped
     return 0
+
+
+def draw(log):
+    """Draw the curve of a TrainingLog and print its summary; nothing on the other ranks."""
+    if log and log.draw():
+        print(log.summary())
 
 
 def conclude(ranks, snapshots, iteration):

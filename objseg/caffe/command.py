@@ -24,7 +24,7 @@ def resumed_batch(words=None):
     words = command_line() if words is None else words
     if Path(words[0]).name.startswith("python") and words[1:]:  # which runs our wheel's command
         words = words[1:]
-    if Path(words[0]).name != "caffe":
+    if Path(words[0]).name not in ("caffe", "caffe.bin"):  # the latter is BVLC's own build
         return 0
     snapshot, solver = _flag(words, "snapshot"), _flag(words, "solver")
     if not snapshot:

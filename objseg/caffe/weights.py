@@ -70,6 +70,13 @@ def check_fits(net, path):
             continue
         expected = [tuple(blob.shape) for blob in blobs]
         found = [_shape(blob) for blob in given[name]]
+        short = [blob for blob in given[name]
+                 if len(blob.data or blob.double_data) != int(np.prod(_shape(blob)))]
+        if short:
+            raise WeightsError(
+                f"{path}: layer {name} holds {len(short[0].data)} numbers for a blob of shape "
+                f"{_shape(short[0])}; the file is damaged: copy or train it again"
+            )
         # Files older than BlobShape pad a bias to four axes, which Caffe accepts.
         if [_trimmed(shape) for shape in expected] != [_trimmed(shape) for shape in found]:
             raise WeightsError(
@@ -77,6 +84,36 @@ def check_fits(net, path):
                 "the file belongs to a net of another size"
             )
     return [name for name in net.params if name not in given]
+
+
+def check_finite(net, path):
+    """Raise WeightsError when a weight that ``net`` took from the file ``path`` is NaN or Inf."""
+    for name, blobs in net.params.items():
+        if not all(np.isfinite(blob.data).all() for blob in blobs):
+            raise WeightsError(
+                f"{path}: a weight of the layer {name} is not finite: its training diverged; take "
+                "an earlier snapshot, or train again at a lower learning rate"
+            )
+
+
+def read_net(path):
+    """Read a net's prototxt; returns its NetParameter. Raises WeightsError where it is none."""
+    from caffe.proto import caffe_pb2
+    from google.protobuf import text_format
+
+    try:
+        net = text_format.Parse(Path(path).read_text(encoding="utf-8"), caffe_pb2.NetParameter())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise WeightsError(
+            f"{path}: not a net's prototxt ({error}); write the nets again with: "
+            "python tools/generate_prototxt.py"
+        ) from error
+    if not net.layer:
+        raise WeightsError(
+            f"{path}: a net without layers; write the nets again with: "
+            "python tools/generate_prototxt.py"
+        )
+    return net
 
 
 def load_net(deploy, weights, fixed=()):
@@ -90,12 +127,14 @@ def load_net(deploy, weights, fixed=()):
     for path in filter(None, (deploy, weights)):
         if not Path(path).is_file():
             raise WeightsError(f"{path}: no such file")
+    read_net(deploy)  # Caffe itself aborts the process
     net = caffe.Net(str(deploy), caffe.TEST)
     if weights is not None:
         missing = [name for name in check_fits(net, weights) if name not in fixed]
         if missing:
             raise WeightsError(f"{weights}: no weights for the layers {', '.join(missing)}")
         net.copy_from(str(weights))
+        check_finite(net, weights)
     return net
 
 
@@ -104,6 +143,8 @@ def check_vocabulary(net, vocabulary, deploy, source=None):
 
     ``deploy`` is the net's file and ``source`` the vocabulary's, where it is known.
     """
+    if "embedding" not in net.params:
+        raise UserError(f"{deploy}: a net without the layer embedding reads no expressions")
     rows = net.params["embedding"][0].shape[0]
     if len(vocabulary) > rows:
         of = f"{source}:" if source else "a vocabulary of"

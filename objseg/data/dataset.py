@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from objseg.data.expressions import Vocabulary
-from objseg.data.images import ImageError, read_image
+from objseg.data.images import ChangedImageError, ImageError, read_image
 from objseg.data.masks import MaskError, load_masks
 from objseg.errors import UserError
 from objseg.files import sha256
 
-VERSION = 1
+VERSION = 2
 SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "test": ("test",)}
 """The splits that can be asked for, and the splits in the index that make each of them."""
 
@@ -34,7 +34,11 @@ class Region(NamedTuple):
 
 
 class Image(NamedTuple):
-    """An image: its id, path (None without images), size in pixels, regions, its file's sha256."""
+    """An image: its id, path (None without images), size in pixels, regions, and checksums.
+
+    ``sha256`` is that of its file, ``masks_digest`` that of its masks
+    (:func:`objseg.data.masks.masks_digest`); None where a data set does not tell them.
+    """
 
     id: str
     path: Path | None
@@ -42,6 +46,7 @@ class Image(NamedTuple):
     height: int
     regions: tuple
     sha256: str | None = None
+    masks_digest: str | None = None
 
 
 class About(NamedTuple):
@@ -95,7 +100,9 @@ class Dataset:
     ``directory`` holds index.json, vocabulary.txt and masks/<image id>.npz. ``name`` is the name of
     that folder, ``vocabulary`` a Vocabulary, ``image_dir`` the folder of the images or None when
     the set holds annotations only, ``summary`` the counts of the preparation (see
-    ``objseg.data.prepare``), and ``skipped`` its list of what was left out and why.
+    ``objseg.data.prepare``), and ``skipped`` its list of what was left out and why. ``identity`` is
+    a checksum (str) of everything that a result depends on: the index, which holds checksums of
+    all pictures and masks, and the vocabulary.
 
     Raises DatasetError when the set is missing or broken.
     """
@@ -109,7 +116,8 @@ class Dataset:
 
     def _load(self, path):
         try:
-            index = json.loads(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
+            index = json.loads(content)
         except FileNotFoundError:
             raise DatasetError(
                 f"{path} does not exist; make it with: {self._command}"
@@ -128,11 +136,18 @@ class Dataset:
             self.image_dir = index["image_dir"] and (self.directory / index["image_dir"]).resolve()
             self.summary, self.skipped = index["summary"], index["skipped"]
             self._images = self._build(index)
+            self.identity = self._identity(content)
         except (KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
                 f"{path}: incomplete ({type(error).__name__}: {error}); make it again with: "
                 f"{self._command}"
             ) from error
+
+    def _identity(self, index):
+        """Return a checksum of the bytes of index.json and of the vocabulary's."""
+        vocabulary = self.directory / "vocabulary.txt"
+        words = sha256(vocabulary) if vocabulary.is_file() else ""
+        return hashlib.sha256(index + words.encode()).hexdigest()
 
     @property
     def _command(self):
@@ -148,7 +163,8 @@ class Dataset:
         for image, entry in index["images"].items():
             path = self.image_dir and self.image_dir / entry["file"]
             images[entry["split"]].append(
-                Image(image, path, entry["width"], entry["height"], tuple(regions[image]))
+                Image(image, path, entry["width"], entry["height"], tuple(regions[image]),
+                      entry.get("sha256"), entry.get("masks"))
             )
         return images
 
@@ -168,13 +184,6 @@ class Dataset:
         if split not in SPLITS:
             raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
         return [image for part in SPLITS[split] for image in self._images[part]]
-
-    @cached_property
-    def identity(self) -> str:
-        """The checksum of everything in the data set that a result depends on."""
-        files = (self.directory / name for name in ("index.json", "vocabulary.txt"))
-        parts = [sha256(path) for path in files if path.is_file()]
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     @property
     def about(self) -> About:
@@ -204,8 +213,15 @@ class Dataset:
         ]
 
     def pixels(self, image: Image) -> np.ndarray:
-        """Read an image, BGR uint8 (H, W, 3). Raises ImageError when it cannot be read."""
-        return read_image(image.path)
+        """Read an image, BGR uint8 (H, W, 3).
+
+        Raises ImageError when it cannot be read, DatasetError when it is another picture than the
+        one that was prepared.
+        """
+        try:
+            return read_image(image.path, sha256=image.sha256)
+        except ChangedImageError as error:
+            raise DatasetError(f"{error}; prepare again with: {self._command}") from error
 
     def pixels_and_masks(self, image: Image) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Read an image, BGR uint8 (H, W, 3), and its masks, {region id: bool (H, W)}.
@@ -234,8 +250,14 @@ class Dataset:
             )
         path = self.directory / "masks" / f"{image.id}.npz"
         try:
-            return load_masks(path)
+            masks = load_masks(path, image.masks_digest)
         except FileNotFoundError:
             raise DatasetError(f"{path} does not exist; run again: {self._command}") from None
         except MaskError as error:
             raise DatasetError(f"{error}; delete it and run again: {self._command}") from error
+        missing = [region.id for region in image.regions if region.id not in masks]
+        if missing:
+            raise DatasetError(
+                f"{path}: no mask of region {missing[0]}; delete it and run again: {self._command}"
+            )
+        return masks

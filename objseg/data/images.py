@@ -1,5 +1,6 @@
 """Reading photographs of every kind that users have, and writing pictures."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -16,13 +17,18 @@ class ImageError(UserError):
     """A file that cannot be read as a picture; the message names the file and what to do."""
 
 
-def read_image(path, oriented=False):
+class ChangedImageError(UserError):
+    """A picture that is readable, but not the one that was prepared."""
+
+
+def read_image(path, oriented=False, sha256=None):
     """Read a picture as BGR, (H, W, 3) uint8, whatever its channels and depth.
 
     Grey, palette and CMYK pictures are converted, 16 bit are reduced to 8, and an alpha channel is
     dropped: the colours stored under transparent pixels are what the net sees. ``oriented`` applies
     the EXIF orientation; data sets are read without it, since their masks are drawn on the stored
-    pixels. Raises ImageError for a missing, empty, truncated, too large or foreign file.
+    pixels. Raises ImageError for a missing, empty, truncated, too large or foreign file, and
+    ChangedImageError for a readable one of another checksum than ``sha256``, if that is given.
     """
     flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -43,6 +49,8 @@ def read_image(path, oriented=False):
         raise ImageError(
             f"{path}: not a picture, or a damaged one; JPEG, PNG, TIFF, BMP and WebP are read"
         )
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise ChangedImageError(f"{path}: another picture than the one that was prepared")
     return image
 
 
@@ -57,9 +65,10 @@ def reduced(image):
 
 def write_png(path, image):
     """Write an image, uint8 (H, W) or BGR (H, W, 3), atomically; light compression, for speed."""
+    # OpenCV's own writing crashes on a path that is not UTF-8
+    _, content = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-            raise OSError(f"{path}: could not be written")
+        temporary.write_bytes(content.tobytes())
 
 
 def _jpeg_is_whole(data):

@@ -1,6 +1,8 @@
 """Region masks: reading ReferIt's MATLAB files, boxes, and the prepared set's lossless packing."""
 
+import hashlib
 import io
+import json
 import zipfile
 
 import cv2
@@ -67,7 +69,8 @@ def save_masks(path, masks, shape, note=""):
 
     ``shape`` is the image's (H, W), stored for an image without regions too. The file is a
     compressed .npz of ``ids`` (N,) str, ``shape`` (2,), ``bits`` (N, ceil(H * W / 8)) uint8, each
-    row a mask packed by ``numpy.packbits``, and ``note``, any text of the writer's.
+    row a mask packed by ``numpy.packbits``, and ``note``, any text of the writer's. Returns the
+    checksum of the masks, :func:`masks_digest`.
     """
     bits = np.zeros((len(masks), -(-shape[0] * shape[1] // 8)), np.uint8)
     for row, (region, mask) in zip(bits, masks.items()):
@@ -80,19 +83,36 @@ def save_masks(path, masks, shape, note=""):
         np.savez_compressed(
             file, ids=np.array(list(masks), "U"), shape=np.array(shape), bits=bits, note=note
         )
+    return masks_digest(list(masks), shape, bits)
 
 
-def load_masks(path):
+def masks_digest(ids: list[str], shape: tuple[int, int], bits: np.ndarray) -> str:
+    """Return the sha256 of packed masks: their regions, the image's (H, W), and every bit."""
+    digest = hashlib.sha256(json.dumps([ids, [int(side) for side in shape]]).encode())
+    digest.update(np.ascontiguousarray(bits))
+    return digest.hexdigest()
+
+
+def load_masks(path, digest=None):
     """Read ``{region id: bool (H, W)}`` as written by ``save_masks``.
 
-    Raises FileNotFoundError, and MaskError for a broken file.
+    Raises FileNotFoundError, and MaskError for a broken file or, where ``digest`` is given, for
+    masks of another :func:`masks_digest`.
     """
     ids, (height, width), bits = _load(path, "ids", "shape", "bits")
+    if digest is not None and masks_digest(ids.tolist(), (height, width), bits) != digest:
+        raise MaskError(f"{path}: not the masks that index.json was written for")
     try:
         flat = np.unpackbits(bits, axis=1, count=height * width).astype(bool)
         return dict(zip(ids.tolist(), flat.reshape(len(ids), height, width)))
     except ValueError as error:
         raise MaskError(f"{path}: not a file of packed masks ({error})") from error
+
+
+def digest_of(path):
+    """Return the :func:`masks_digest` of a whole file; errors as in ``load_masks``."""
+    ids, shape, bits = _load(path, "ids", "shape", "bits")
+    return masks_digest(ids.tolist(), shape, bits)
 
 
 def load_note(path):

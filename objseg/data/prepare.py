@@ -12,15 +12,15 @@ from objseg.data.images import ImageError, read_image
 from objseg.data.masks import (
     MaskError,
     bounding_box,
+    digest_of,
     fit,
-    load_masks,
     load_note,
     read_mat,
     save_masks,
 )
 from objseg.data.raw import read_annotations
 from objseg.errors import UserError
-from objseg.files import REPOSITORY, Progress, write_text
+from objseg.files import REPOSITORY, Progress, sha256, write_text
 from objseg.parallel.prefetch import Prefetcher, WorkerError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -42,8 +42,9 @@ def prepare(raw, out, vocabulary=None, min_count=2, annotations_only=False, work
     ``min_count``. ``annotations_only`` takes sizes and boxes from the authors' JSON files and
     writes no masks. ``workers`` processes decode images and masks (default: one per processor).
 
-    Finished mask files whose raw files have not changed are kept, so an interrupted run continues;
-    index.json appears last. Images and masks that cannot be used are left out and listed in the
+    Finished mask files of the same pictures and masks, by checksum, are kept, so an interrupted run
+    continues. index.json is replaced last; until then readers refuse masks that the old one does
+    not describe. Images and masks that cannot be used are left out and listed in the
     index under "skipped"; "summary" counts them. A mask of another size than its image is resized
     to it. Boxes are those of the masks.
 
@@ -55,9 +56,6 @@ def prepare(raw, out, vocabulary=None, min_count=2, annotations_only=False, work
     jobs = [(image, regions.get(image, []))
             for images in annotations.splits.values() for image in images]
     _check_sources(raw, annotations, annotations_only)
-    # From here on the set is being changed, and without an index nobody takes it for whole.
-    with contextlib.suppress(FileNotFoundError):
-        (out / "index.json").unlink()
     if annotations_only:
         records = _records_from_json(annotations, jobs)
     else:
@@ -120,7 +118,7 @@ def _records_from_files(raw, out, jobs, workers):
     wanted = {f"{image}.npz" for image, _ in jobs}
     if (out / "masks").is_dir():
         for path in (out / "masks").glob("*.npz"):
-            if path.name not in wanted:  # of an earlier split list, or left by a killed run
+            if path.name not in wanted and _is_ours(path):  # of an earlier split list
                 path.unlink()
     records, told = {}, 0
     tasks = [(raw, out, image, regions) for image, regions in jobs]
@@ -174,8 +172,10 @@ def prepare_image(raw, out, image, regions):
     if path is None:
         return {"skipped": "image missing", "detail": f"no file {raw / 'images' / image}.jpg"}
     sources = {region: raw / "mask" / f"{region}.mat" for region in regions}
+    digest = sha256(path)
     fingerprint = [
-        VERSION, path.name, _stamp(path), {r: _stamp(source) for r, source in sources.items()}
+        VERSION, path.name, digest,
+        {r: sha256(source) if source.is_file() else None for r, source in sources.items()},
     ]
     kept = _kept_record(target, fingerprint)
     if kept:
@@ -184,7 +184,7 @@ def prepare_image(raw, out, image, regions):
         height, width = read_image(path).shape[:2]
     except ImageError as error:
         return {"skipped": "image unreadable", "detail": str(error)}
-    record = {"file": path.name, "width": width, "height": height,
+    record = {"file": path.name, "sha256": digest, "width": width, "height": height,
               "boxes": {}, "resized": [], "skipped_regions": {}}
     masks = {}
     for region, source in sources.items():
@@ -207,27 +207,29 @@ def prepare_image(raw, out, image, regions):
             continue
         masks[region], record["boxes"][region] = mask, box
     note = json.dumps({"fingerprint": fingerprint, "record": record})
-    save_masks(target, masks, (height, width), note)
-    return record
+    return {**record, "masks": save_masks(target, masks, (height, width), note)}
 
 
-def _stamp(path):
-    """Return what changes when a file does: [bytes, time of change]; None without a file."""
+def _is_ours(path):
+    """Say whether prepare wrote a file of masks: it has a note, or is what a killed run left."""
+    if path.name.startswith("."):
+        return True
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
+        return "fingerprint" in json.loads(load_note(path))
+    except (OSError, ValueError, MaskError):
+        return False
 
 
 def _kept_record(target, fingerprint):
     """Return the record in ``target`` when it is whole and made from these files, else None."""
     try:
         note = json.loads(load_note(target))
-        load_masks(target)
+        digest = digest_of(target)
     except (OSError, ValueError, MaskError):
         return None
-    return note["record"] if note.get("fingerprint") == fingerprint else None
+    if note.get("fingerprint") != fingerprint:
+        return None
+    return {**note["record"], "masks": digest}
 
 
 def _index(raw, out, annotations, jobs, records, annotations_only):
@@ -258,8 +260,10 @@ def _index(raw, out, annotations, jobs, records, annotations_only):
             count["skipped expressions"] += samples
             skip(f"image {image}", record["skipped"], record.get("detail", ""), part, samples)
             continue
-        images[image] = {"file": record["file"], "width": record["width"],
-                         "height": record["height"], "split": part}
+        images[image] = {
+            key: record[key] for key in ("file", "sha256", "masks", "width", "height")
+            if key in record
+        } | {"split": part}
         count["images"] += 1
         for region in wanted:
             expressions = annotations.expressions[region]

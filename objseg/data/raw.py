@@ -209,7 +209,10 @@ def _read_queries(paths, annotations):
         for region, expressions in _read_texts(path).items():
             if not _GAME.fullmatch(f"{region}.jpg"):
                 raise AnnotationError(f"{path}: region {region!r}, expected <image id>_<number>")
-            kept = [expression.strip() for expression in expressions if expression.strip()]
+            whole = [_whole(expression) for expression in expressions]
+            if whole != expressions and region not in annotations.listed:
+                annotations.counts["half a character replaced"] += 1
+            kept = [expression.strip() for expression in whole if expression.strip()]
             if annotations.expressions.get(region, kept) != kept:
                 raise AnnotationError(
                     f"{path}: region {region} has other expressions than in another "
@@ -221,6 +224,11 @@ def _read_queries(paths, annotations):
             annotations.listed.add(region)
             if kept:
                 annotations.expressions[region] = kept
+
+
+def _whole(text):
+    """Replace what JSON can write and no text can hold, half of a surrogate pair, by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _read_texts(path):

@@ -26,12 +26,12 @@ from objseg.data.dataset import Dataset
 from objseg.data.images import ImageError
 from objseg.data.masks import bounding_box
 from objseg.errors import UserError
-from objseg.files import Progress, atomic_path, sha256
+from objseg.files import Progress, atomic_path
 from objseg.methods.table1 import METHODS, Configuration, open_methods
 from objseg.metrics import areas, iou
 from objseg.parallel.ranks import ALONE
 
-JOURNAL_VERSION = 4
+JOURNAL_VERSION = 5
 """Part of every journal's key; raise it when a change of the code changes what is measured."""
 
 
@@ -88,10 +88,10 @@ def evaluate(
     ``ranks`` are that, too, and all but this one call :func:`assist`. Raises EvaluationError when
     no sample could be scored or a worker dies.
     """
-    index = sha256(dataset.directory / "index.json")
     images = [list(group) for _, group in groupby(samples, key=lambda sample: sample.image.id)]
     identities = [
-        {"version": JOURNAL_VERSION, "split": split, "index": index, **configuration.identity()}
+        {"version": JOURNAL_VERSION, "split": split, "data set": dataset.identity,
+         **configuration.identity()}
         for configuration in configurations
     ]
     names = [configuration.method for configuration in configurations]

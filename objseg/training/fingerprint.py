@@ -32,8 +32,8 @@ def fingerprint(dataset, size, net, solver):
     batches = json.loads(net.layer[0].python_param.param_str)
     return {
         "size": {"name": size},
-        "data set": {name: sha256(dataset.directory / name)[:16]
-                     for name in ("index.json", "vocabulary.txt")},
+        "data set": {"identity": dataset.identity[:16],
+                     "vocabulary.txt": sha256(dataset.directory / "vocabulary.txt")[:16]},
         "batches": {k: v for k, v in batches.items() if k not in PLACES},
         "regions": _regions(batches, dataset),
         "solver": {k: v for k, v in values.items() if k not in WITHOUT_EFFECT},

@@ -14,7 +14,7 @@ from google.protobuf import text_format
 
 from objseg.caffe.devices import use_device
 from objseg.caffe.prototxt import prototxt
-from objseg.caffe.weights import WeightsError, check_fits, set_forget_bias
+from objseg.caffe.weights import WeightsError, check_finite, check_fits, set_forget_bias
 from objseg.data.images import ImageError
 from objseg.errors import UserError
 from objseg.files import Progress, write_text
@@ -34,12 +34,12 @@ class TrainingError(UserError):
     """Training that cannot go on; the message says what to do."""
 
 
-def make_solver(solver_file, net, fresh, prefix, gpu=None, weights=True):
-    """Build the Caffe solver of ``solver_file`` for the CPU (``gpu`` None) or a GPU.
+def make_solver(solver, net, fresh, prefix, gpu=None, weights=True):
+    """Build the Caffe solver of the text ``solver`` for the CPU (``gpu`` None) or a GPU.
 
-    ``net`` is the NetParameter of the net that the file names; the batch may be another.
+    ``net`` is the NetParameter of the net that the text names; the batch may be another.
 
-    The file stays the single source of the values. Overridden are only the mode and Caffe's own
+    The text stays the single source of the values. Overridden are only the mode and Caffe's own
     test phase and snapshots, which :func:`train` replaces; ``prefix`` is that of
     :class:`objseg.training.snapshots.Snapshots`. Its starting weights are checked before
     Caffe reads them: only the layers ``fresh`` may be missing and start from their fillers.
@@ -47,7 +47,7 @@ def make_solver(solver_file, net, fresh, prefix, gpu=None, weights=True):
     Returns (solver, its SolverParameter, with the net as net_param).
     """
     use_device(gpu)
-    parameters = text_format.Parse(Path(solver_file).read_text(), caffe_pb2.SolverParameter())
+    parameters = text_format.Parse(solver, caffe_pb2.SolverParameter())
     parameters.ClearField("net")
     parameters.net_param.CopyFrom(net)
     used = caffe_pb2.SolverParameter()
@@ -72,6 +72,7 @@ def make_solver(solver_file, net, fresh, prefix, gpu=None, weights=True):
                 "start from it"
             )
         solver.net.copy_from(path)
+        check_finite(solver.net, path)
     return solver, parameters
 
 

@@ -17,7 +17,7 @@ from objseg.data.masks import (
 )
 
 INDEX = {
-    "version": 1,
+    "version": 2,
     "name": "small",
     "image_dir": "../raw/images",
     "summary": {},
@@ -107,10 +107,10 @@ def test_errors_name_the_file_and_the_command(prepared, tmp_path):
 
 @pytest.mark.parametrize("content, message", [
     ("", "not a readable index"),
-    ('{"version": 1', "not a readable index"),
-    ("[]", "version list, expected 1"),
-    ('{"version": 7}', "version 7, expected 1"),
-    ('{"version": 1, "image_dir": null}', "incomplete"),
+    ('{"version": 2', "not a readable index"),
+    ("[]", "version list, expected 2"),
+    ('{"version": 7}', "version 7, expected 2"),
+    ('{"version": 2, "image_dir": null}', "incomplete"),
     (json.dumps(dict(INDEX, regions={"7_1": {"image": "7"}})), "incomplete"),
 ])
 def test_a_broken_index_is_refused(prepared, content, message):

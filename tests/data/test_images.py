@@ -152,3 +152,9 @@ def test_large_pictures_are_reduced_and_others_left_alone():
         small = reduced(np.full((height, width, 3), 7, np.uint8))
         assert small.shape[0] * small.shape[1] <= ENOUGH and (small == 7).all()
         assert small.shape[0] == max(1, int(height * (ENOUGH / (height * width)) ** 0.5))
+
+
+def test_a_path_that_is_not_utf8_is_written(tmp_path):
+    path = tmp_path / "se\udcfcg" / "mask.png"
+    write_png(path, COLOUR)
+    np.testing.assert_array_equal(read_image(path), COLOUR)

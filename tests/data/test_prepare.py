@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from objseg.data.dataset import Dataset
+from objseg.data.dataset import Dataset, DatasetError
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.data.frequent_words import FrequentWords
 from objseg.data.prepare import PrepareError, prepare, summary_text
@@ -27,11 +28,11 @@ GAMES = [
     "4_1.jpg~the sky.~.3~.3",
 ]
 
+
 def masks_of(dataset, name):
     """Read the masks of the image called ``name``."""
     (image,) = [image for image in dataset.all_images() if image.id == name]
     return dataset.masks(image)
-
 
 
 class Raw:
@@ -374,13 +375,13 @@ def test_a_missing_folder_list_or_source_is_named(raw, tmp_path):
         read_annotations(raw.folder)
 
 
-def test_nothing_usable_is_an_error_and_leaves_no_index(raw, ready, tmp_path):
-    ready()
+def test_nothing_usable_is_an_error_and_keeps_the_earlier_index(raw, ready, tmp_path):
+    expected, _ = ready()
     for path in (raw.folder / "images").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(PrepareError, match="no region .* first problem: image 2: image unreadable"):
         ready()
-    assert not (tmp_path / "out" / "index.json").exists()
+    assert json.loads((tmp_path / "out" / "index.json").read_text()) == expected
 
 
 def test_a_test_set_alone_needs_a_vocabulary(raw, ready):
@@ -434,7 +435,7 @@ def test_masks_of_images_that_left_the_set_are_removed(raw, ready, tmp_path):
     assert {path.name for path in masks.iterdir()} == {"2.npz", "3.npz", "4.npz", "notes.txt"}
 
 
-def test_an_interrupted_run_has_no_index_and_continues(raw, ready, tmp_path, monkeypatch):
+def test_an_interrupted_run_keeps_the_index_and_continues(raw, ready, tmp_path, monkeypatch):
     expected, _ = ready()
     from objseg.data import prepare as module
     real, calls = module.prepare_image, []
@@ -450,7 +451,7 @@ def test_an_interrupted_run_has_no_index_and_continues(raw, ready, tmp_path, mon
     monkeypatch.setattr(module, "prepare_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ready()
-    assert not (tmp_path / "out" / "index.json").exists()
+    assert json.loads((tmp_path / "out" / "index.json").read_text()) == expected
     monkeypatch.setattr(module, "prepare_image", real)
     assert changed(tmp_path / "out" / "masks", ready) == {"3.npz", "4.npz"}
     assert Dataset(tmp_path / "out").summary == expected["summary"]
@@ -559,3 +560,58 @@ def test_real_photographs_are_prepared_whole(tmp_path):
     for region in image.regions:
         raw = scipy.io.loadmat(folder / "mask" / f"{region.id}.mat")["segimg_t"]
         np.testing.assert_array_equal(masks[region.id], raw == 0)
+
+
+def test_a_stranger_s_masks_are_left_alone(raw, ready, tmp_path):
+    masks = tmp_path / "out" / "masks"
+    masks.mkdir(parents=True)
+    (masks / "scan.npz").write_bytes(b"precious")
+    np.savez(masks / "other.npz", ids=[1])
+    ready()
+    assert (masks / "scan.npz").read_bytes() == b"precious" and (masks / "other.npz").exists()
+
+
+def turn_around(path):
+    pixels = cv2.imread(str(path))
+    pixels[0, 0] = 255 - pixels[0, 0]
+    cv2.imwrite(str(path), pixels)
+    os.utime(path, (1, 1))  # as unpacking an archive leaves it
+
+
+def test_another_picture_or_mask_is_another_data_set(raw, ready):
+    square, corners = np.zeros((2, 6, 8), bool)
+    square[1:3, 0:2] = corners[1, 0] = corners[2, 1] = True  # of one bounding box
+    raw.mask("1_1", square)
+    _, first = ready()
+    assert ready()[1].identity == first.identity
+    turn_around(raw.folder / "images" / "1.jpg")
+    _, picture = ready()
+    raw.mask("1_1", corners)
+    os.utime(raw.folder / "mask" / "1_1.mat", (1, 1))
+    _, mask = ready()
+    assert [image.regions for image in mask.all_images()] == \
+        [image.regions for image in first.all_images()]
+    assert len({first.identity, picture.identity, mask.identity}) == 3
+    assert masks_of(mask, "1")["1_1"].sum() == 2
+
+
+def test_pictures_and_masks_changed_since_are_refused_by_name(raw, ready, tmp_path):
+    _, dataset = ready()
+    image = dataset.images("test")[0]
+    dataset.pixels_and_masks(image)
+    shutil.copy(tmp_path / "out/masks/3.npz", tmp_path / "out/masks/4.npz")
+    with pytest.raises(DatasetError, match="4.npz: not the masks that"):
+        dataset.masks(image)
+    raw.image("4.jpg", np.full((6, 8, 3), 10, np.uint8))
+    with pytest.raises(DatasetError, match="4.jpg: another picture .*prepare_referit.py"):
+        dataset.pixels(image)
+
+
+def test_half_a_character_is_replaced(raw, ready):
+    for split, regions in (("train", {"1_1": ["sky \ud83d"]}), ("val", {"3_1": ["tree"]}),
+                           ("trainval", {"1_1": ["sky \ud83d"], "3_1": ["tree"]}),
+                           ("test", {"4_1": ["sky"]})):
+        raw.json(f"query_{split}", regions)
+    index, dataset = ready(min_count=1)
+    assert dataset.samples("train")[0].expression == "sky \ufffd"
+    assert index["summary"]["notes"]["half a character replaced"] == 1

@@ -38,7 +38,7 @@ def make_dataset(directory, count=5, right=()):
         for region, (_, expressions) in halves.items():
             regions[region] = {"image": str(n), "box": [0, 0, 1, 1], "expressions": expressions}
     Vocabulary.build(EXPRESSIONS, min_count=1).save(directory / "vocabulary.txt")
-    index = {"version": 1, "image_dir": "raw", "images": images, "regions": regions}
+    index = {"version": 2, "image_dir": "raw", "images": images, "regions": regions}
     (directory / "index.json").write_text(json.dumps({**index, "summary": {}, "skipped": []}))
     return Dataset(directory)
 

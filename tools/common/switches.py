@@ -95,8 +95,8 @@ def chosen_weights(texts, methods):
     models = [model for model in every if model in {METHODS[name].model for name in methods}]
     weights = {}
     for text in texts:
-        name, _, path = text.rpartition("=")
-        if name not in every:  # no such prefix, or a file name with "=" in it
+        name, _, path = text.partition("=")
+        if name not in every:  # a file, whose name may hold "="
             if len(models) != 1:
                 raise UserError(
                     f"--weights {text}: which model is it for? Write --weights MODEL={text}, "

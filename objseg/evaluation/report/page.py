@@ -74,7 +74,7 @@ def _section(section):
 
 def _facts(outcome):
     facts = [("command", outcome["command"]), ("data", outcome["directory"])]
-    facts.append(("data index", f"sha256 {outcome['methods'][0]['identity']['index']}"))
+    facts.append(("data set", f"sha256 {outcome['methods'][0]['identity']['data set']}"))
     weights = {}
     for method in outcome["methods"]:
         if method["weights"]:
