@@ -67,7 +67,7 @@ def main():
         "device": device_name(options.gpu),
         "threads": caffes_blas()["num_threads"],
         "samples": len(cases),
-        "synthetic": dataset.synthetic,
+        "notes": list(dataset.about.notes),
         "methods": methods,
     }
     print("\n".join(table(outcome)))

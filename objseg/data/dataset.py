@@ -100,9 +100,9 @@ class Dataset:
     ``directory`` holds index.json, vocabulary.txt and masks/<image id>.npz. ``name`` is the name of
     that folder, ``vocabulary`` a Vocabulary, ``image_dir`` the folder of the images or None when
     the set holds annotations only, ``summary`` the counts of the preparation (see
-    ``objseg.data.prepare``), and ``skipped`` its list of what was left out and why. ``identity`` is
-    a checksum (str) of everything that a result depends on: the index, which holds checksums of
-    all pictures and masks, and the vocabulary.
+    ``objseg.data.prepare``), and ``skipped`` its list of what was left out and why. ``about`` is
+    an About, ``identity`` a checksum (str) of everything that a result depends on: the index, which
+    holds checksums of all pictures and masks, and the vocabulary.
 
     Raises DatasetError when the set is missing or broken.
     """
@@ -135,6 +135,7 @@ class Dataset:
             # A relative folder is meant from the data set, so that a checkout can be moved.
             self.image_dir = index["image_dir"] and (self.directory / index["image_dir"]).resolve()
             self.summary, self.skipped = index["summary"], index["skipped"]
+            self.about = About(**index.get("about", {}))
             self._images = self._build(index)
             self.identity = self._identity(content)
         except (KeyError, TypeError, AttributeError) as error:
@@ -184,17 +185,6 @@ class Dataset:
         if split not in SPLITS:
             raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
         return [image for part in SPLITS[split] for image in self._images[part]]
-
-    @property
-    def about(self) -> About:
-        """Tell the facts about the data set."""
-        drawn = self.name == "demo"
-        return About("drawn", "program") if drawn else About(referit=self.name == "referit")
-
-    @property
-    def synthetic(self):
-        """Whether it is the data set of drawn scenes, which results have to say."""
-        return self.about.images == "drawn"
 
     def all_images(self):
         """List the Images of every split, in the order train, val, test."""

@@ -1,6 +1,7 @@
 """From ReferIt as it lies on disk to the prepared data set that ``objseg.data.dataset`` reads."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections import Counter
@@ -26,6 +27,9 @@ from objseg.parallel.prefetch import Prefetcher, WorkerError
 ENDINGS = (".jpg", ".jpeg", ".png")
 """Endings under which an image is looked for."""
 
+
+REFERIT_TEST = "bd1df1e448c21a80536a08d1bf734963424c076872b79ff4d5ffd7182bb8dfb2"
+"""The sha256 of the 10,000 image ids of ReferIt's test split, joined by line ends."""
 
 MESSAGES = 20
 """Skipped images and masks that are printed; index.json lists them all."""
@@ -293,6 +297,7 @@ def _index(raw, out, annotations, jobs, records, annotations_only):
         "version": VERSION,
         "name": Path(out).resolve().name,
         "image_dir": None if annotations_only else _portable(raw / "images", out),
+        "about": _about(raw, annotations),
         "summary": {
             "source": annotations.source,
             "annotations only": annotations_only,
@@ -306,6 +311,33 @@ def _index(raw, out, annotations, jobs, records, annotations_only):
         "images": images,
         "regions": regions,
     }
+
+
+def _about(raw, annotations):
+    """Return the fields of :class:`objseg.data.dataset.About` that the raw folder tells.
+
+    ReferIt is known by its test split. Drawn scenes have the settings.json of make_demo_data.py;
+    any other folder may have an about.json such as {"expressions": "program"}. Raises PrepareError
+    for another content.
+    """
+    test = "\n".join(annotations.splits.get("test", []))
+    if hashlib.sha256(test.encode()).hexdigest() == REFERIT_TEST:
+        return {"images": "photographs", "expressions": "people", "referit": True}
+    settings = raw / "settings.json"
+    if settings.is_file() and '"scenes"' in settings.read_text(encoding="utf-8"):
+        return {"images": "drawn", "expressions": "program"}
+    path = raw / "about.json"
+    if not path.is_file():
+        return {}
+    try:
+        about = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise PrepareError(f"{path}: not a JSON file ({error})") from error
+    known = {"images": ("drawn", "photographs"), "expressions": ("people", "program")}
+    if not isinstance(about, dict) or \
+            any(value not in known.get(key, ()) for key, value in about.items()):
+        raise PrepareError(f"{path}: {about}; expected some of {known}")
+    return about
 
 
 def _portable(folder, out):

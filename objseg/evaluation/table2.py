@@ -103,9 +103,10 @@ def table(outcome):
         )
         paper = "" if method["paper"] is None else f"{method['paper']:.3f}"
         rows.append((method["title"], *measured, paper))
+    notes = f" ({', '.join(outcome['notes'])})" if outcome["notes"] else ""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return [
-        f"{outcome['data']}{' (synthetic data)' if outcome['synthetic'] else ''}, split "
+        f"{outcome['data']}{notes}, split "
         f"{outcome['split']}, size {outcome['size']}: {outcome['samples']} images, each with one "
         "expression (alone) and with all of its expressions (shared)",
         f"{outcome['device']}, BLAS threads: {outcome['threads']}; median [quartiles]",

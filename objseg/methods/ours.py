@@ -29,23 +29,36 @@ class Segmenter:
         self.words = self.net.blobs["tokens"].shape[0]
         layers = list(self.net._layer_names)
         self._head = layers[layers.index("fc8") + 1]
+        self._image = self._in_trunk = None
+
+    def set_image(self, image: np.ndarray) -> None:
+        """Choose the image, BGR uint8 (H, W, 3), that :meth:`predict` looks at."""
+        self._image = image
+
+    def predict(self, expressions: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Segment what each of N ``expressions`` names in the image of :meth:`set_image`.
+
+        Returns N masks, bool (H, W), and N response maps, float32 (H, W), above 0 in the mask.
+        """
+        scores = list(self.scores(self._image, expressions))
+        return [score > 0 for score in scores], scores
 
     def responses(self, image, expressions):
         """Iterate over the net's response maps, float32 (h, w), one an expression.
 
         ``image`` is BGR uint8 (H, W, 3). The trunk runs once, the head for up to
-        ``EXPRESSIONS_AT_ONCE`` expressions together. A score above 0 means foreground. Take all
-        the maps of one image before asking for another's.
+        ``EXPRESSIONS_AT_ONCE`` expressions together, and the trunk again where another image was
+        shown to the net in between. A score above 0 means foreground.
         """
-        blobs = self.net.blobs
-        blobs["image"].data[0] = net_input(resize_and_pad(image, self.input_size))
-        start = None
+        pixels, this = net_input(resize_and_pad(image, self.input_size)), object()
         for first in range(0, len(expressions), EXPRESSIONS_AT_ONCE):
             chunk = expressions[first:first + EXPRESSIONS_AT_ONCE]
             self._set_expressions(chunk)
-            # The trunk's features stay in their blob for every chunk after the first.
-            output = self.net.forward(start=start)
-            start = self._head
+            if self._in_trunk is this:  # its features are still in their blob
+                output = self.net.forward(start=self._head)
+            else:
+                self.net.blobs["image"].data[0] = pixels
+                output, self._in_trunk = self.net.forward(), this
             (scores,) = output.values()
             yield from scores[:, 0].copy()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from objseg.data.dataset import Dataset, DatasetError
+from objseg.data.dataset import About, Dataset, DatasetError
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.data.frequent_words import FrequentWords
 from objseg.data.prepare import PrepareError, prepare, summary_text
@@ -542,6 +542,7 @@ def test_the_real_annotations_have_the_published_counts(tmp_path):
     assert index["summary"]["not ASCII"] == 76
     assert index["summary"]["without a token"] == 0 and not index["skipped"]
     dataset = Dataset(tmp_path / "referit")
+    assert dataset.about == About("photographs", "people", referit=True)
     test = [sample.expression for sample in dataset.samples("test")]
     assert len(test) == 60105
     # 2.83 % of the test samples in section 4.1, whose stop words are not known
@@ -615,3 +616,14 @@ def test_half_a_character_is_replaced(raw, ready):
     index, dataset = ready(min_count=1)
     assert dataset.samples("train")[0].expression == "sky \ufffd"
     assert index["summary"]["notes"]["half a character replaced"] == 1
+
+
+def test_facts_come_with_the_raw_data(raw, ready):
+    assert ready()[1].about == About() and not About().notes
+    (raw.folder / "about.json").write_text('{"images": "photographs", "expressions": "program"}')
+    about = ready()[1].about
+    assert about == About("photographs", "program")
+    assert about.notes == ("expressions made by a program",)
+    (raw.folder / "about.json").write_text('{"images": "painted"}')
+    with pytest.raises(PrepareError, match="about.json: .*painted.*expected"):
+        ready()

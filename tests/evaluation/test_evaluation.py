@@ -266,6 +266,22 @@ def test_shared_trunk_equals_one_expression_at_a_time(dataset):
     np.testing.assert_allclose(shared, alone, atol=1e-5)
 
 
+def test_another_image_in_between_changes_nothing(dataset):
+    from objseg.methods.ours import EXPRESSIONS_AT_ONCE, Segmenter
+
+    deploy = table1.conventional_prototxt(SLIM) / "deploy_highres.prototxt"
+    segmenter = Segmenter(deploy, None, dataset.vocabulary)
+    one, other = np.random.RandomState(1).randint(0, 256, (2, 50, 70, 3)).astype(np.uint8)
+    expressions = [" ".join(EXPRESSIONS[:n % 4]) for n in range(EXPRESSIONS_AT_ONCE + 3)]
+    segmenter.set_image(one)
+    masks, expected = segmenter.predict(expressions)
+    mixed = zip(segmenter.scores(one, expressions), segmenter.scores(other, expressions))
+    for (score, different), wanted, mask in zip(mixed, expected, masks):
+        np.testing.assert_array_equal(score, wanted)
+        np.testing.assert_array_equal(score > 0, mask)
+        assert not np.allclose(different, wanted, atol=1e-4)
+
+
 def test_journal_says_what_it_is_of(tmp_path):
     with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
         journal.append("7", [[1, 2]], {"odd": 1})

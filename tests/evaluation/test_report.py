@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support.halves import EXPRESSIONS, make_dataset
 
-from objseg.data.dataset import Image, Region, Sample
+from objseg.data.dataset import About, Image, Region, Sample
 from objseg.data.images import read_image
 from objseg.evaluation.evaluate import Evaluation, evaluate, predict
 from objseg.evaluation.report.claims import BASELINES, CLAIMS, claims
@@ -48,7 +48,7 @@ TIMING = {
 @pytest.fixture
 def dataset(tmp_path):
     """Five images of three regions with five expressions, the last image unreadable."""
-    dataset = make_dataset(tmp_path / "referit", right=("right half",))
+    dataset = make_dataset(tmp_path / "set", right=("right half",), referit=True)
     (dataset.image_dir / "4.jpg").write_bytes(b"no picture")
     return dataset
 
@@ -147,15 +147,16 @@ def test_papers_stand_beside_the_test_split_of_referit_only(dataset, stubs, tmp_
     assert re.search(r"\nGroundeR bbox .*\n  paper .* 26\.93%\n", text)
     assert text.count("17.93%") == text.count("26.93%") == 1
     assert "<td>paper<td>9.73%" in page and "<td>17.93%" in page
-    for name, split in (("referit", "val"), ("demo", "test")):
-        dataset.name = name
+    drawn = About("drawn", "program")
+    for about, split in ((dataset.about, "val"), (drawn, "test")):
+        dataset.about = about
         _, outcome, page = made_report(dataset, tmp_path, split=split)
         for method in outcome["methods"]:
             assert method["paper"] is method["paper_box_accuracy"] is None
         assert not re.search(r"\n  paper", terminal(outcome))
         assert "<td>paper" not in page and "17.93%" not in page
-    assert "synthetic data" in terminal(outcome)
-    assert "synthetic data</span>" in page
+    for note in ("synthetic images", "expressions made by a program"):
+        assert note in terminal(outcome) and f"{note}</span>" in page
 
 
 def outcome_of(figures):

@@ -158,7 +158,8 @@ def test_the_tool_times_methods(scenes, weights, tmp_path):
     methods = outcome.pop("methods")
     assert outcome.pop("device") and outcome.pop("threads") >= 1
     assert outcome == {
-        "data": "demo", "split": "test", "size": "slim", "samples": 3, "synthetic": True,
+        "data": "demo", "split": "test", "size": "slim", "samples": 3,
+        "notes": ["synthetic images", "expressions made by a program"],
     }
     assert [(m["method"], m["title"], m["paper"]) for m in methods] == [
         ("whole-image", "whole image", None), ("highres", "Ours (high resolution)", 0.325),
@@ -167,7 +168,7 @@ def test_the_tool_times_methods(scenes, weights, tmp_path):
         for name in ("alone", "shared"):
             assert 0 < method[name]["low"] <= method[name]["median"] <= method[name]["high"]
     assert "\n".join(table(json.loads((tmp_path / "timing.json").read_text()))) in printed
-    assert "demo (synthetic data), split test, size slim: 3 images" in printed
+    assert "demo (synthetic images, expressions made by a program), split test, size" in printed
     assert printed.count("0.325") == 1 and "time: 12/12 call" in printed
 
 

@@ -15,7 +15,7 @@ EXPRESSIONS = ("left half", "the <b>top</b> & more", "sky", "!!")
 WIDTH = 60
 
 
-def make_dataset(directory, count=5, right=()):
+def make_dataset(directory, count=5, right=(), **about):
     """Write images of 60 x 40 pixels, each 4 pixels higher than the last; returns a Dataset.
 
     The left half has three expressions, the top half one, the right half those of ``right``.
@@ -38,7 +38,8 @@ def make_dataset(directory, count=5, right=()):
         for region, (_, expressions) in halves.items():
             regions[region] = {"image": str(n), "box": [0, 0, 1, 1], "expressions": expressions}
     Vocabulary.build(EXPRESSIONS, min_count=1).save(directory / "vocabulary.txt")
-    index = {"version": 2, "image_dir": "raw", "images": images, "regions": regions}
+    index = {"version": 2, "image_dir": "raw", "images": images, "regions": regions,
+             "about": about}
     (directory / "index.json").write_text(json.dumps({**index, "summary": {}, "skipped": []}))
     return Dataset(directory)
 

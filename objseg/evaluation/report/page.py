@@ -26,7 +26,7 @@ def write_page(out, outcome, evaluations, sections):
     ]
     text = Template(PAGE.read_text(encoding="utf-8")).substitute(
         title=escape(f"Segmentation from natural language expressions: {split}"),
-        badge='<span class="badge">synthetic data</span>' if outcome["synthetic"] else "",
+        badge=" ".join(f'<span class="badge">{escape(note)}</span>' for note in outcome["notes"]),
         summary=escape(summary(outcome)),
         table=results_table(outcome),
         notes=_notes(outcome, shows_paper=any(points)),

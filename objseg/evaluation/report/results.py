@@ -27,7 +27,7 @@ def results(dataset, split, evaluations, unreadable, command):
     {image id: message}. The papers' figures, in percent, are there only for what they measured: the
     test split of ReferIt.
     """
-    measured_by_paper = dataset.name == "referit" and split == "test"
+    measured_by_paper = dataset.about.referit and split == "test"
     paper_boxes = PAPER_BOX_ACCURACY if measured_by_paper else {}
     methods = []
     for evaluation in evaluations:
@@ -56,7 +56,7 @@ def results(dataset, split, evaluations, unreadable, command):
         "data": dataset.name,
         "directory": str(dataset.directory),
         "split": split,
-        "synthetic": dataset.synthetic,
+        "notes": list(dataset.about.notes),
         "unreadable": dict(unreadable),
         "methods": methods,
         "command": command,

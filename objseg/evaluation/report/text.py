@@ -24,13 +24,14 @@ def summary(outcome):
     """One line: which data, how many samples were scored, how many were not and why."""
     scored = max(method["scored"] for method in outcome["methods"])
     skipped = max(method["skipped"] for method in outcome["methods"])
-    kind = "synthetic data" if outcome["synthetic"] else "data"
+    notes = f" ({', '.join(outcome['notes'])})" if outcome["notes"] else ""
     images = len(outcome["unreadable"])
     skips = (
         f"{skipped} samples skipped ({images} image{'s' * (images > 1)} unreadable)"
         if skipped else "none skipped"
     )
-    return f"{kind} {outcome['data']}, split {outcome['split']}: {scored} samples scored, {skips}"
+    return (f"data {outcome['data']}{notes}, split {outcome['split']}: {scored} samples scored, "
+            f"{skips}")
 
 
 def table(outcome):
