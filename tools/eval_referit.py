@@ -41,7 +41,8 @@ def parse():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_methods(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+    parser.add_argument("--limit", type=int, metavar="N",
+                        help="only the first N samples; their report goes to OUT/firstN")
     parser.add_argument("--workers", type=int, metavar="N",
                         help="processes; the numbers are the same for any N (default: a process a "
                         "core, at most 4; 1 on a GPU)")
@@ -78,10 +79,13 @@ def run(options, ranks):
     ]
     evaluations = [evaluation for group in by_pass for evaluation in group]
     command = shlex.join(["python", "tools/eval_referit.py", *sys.argv[1:]])
-    outcome = results(dataset, options.split, evaluations, unreadable, command)
+    outcome = results(dataset, options.split, evaluations, unreadable, command, options.limit)
     print(terminal(outcome))
+    sections = gallery(dataset, by_pass, out / "journal")
+    if options.limit:  # the report of all samples stays
+        out = out / f"first{options.limit}"
     write_results(out, outcome, evaluations)
-    write_page(out, outcome, evaluations, gallery(dataset, by_pass, out / "journal"))
+    write_page(out, outcome, evaluations, sections)
     print(f"\nreport: {out / 'report.html'}")
 
 

@@ -323,7 +323,14 @@ def test_command_line(dataset, tmp_path):
     done = tool("--data", dataset.directory, "--method", "whole-image", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "20 samples scored" in done.stdout
-    assert {"results.json", "samples.csv", "report.html"} <= set(os.listdir(tmp_path / "out"))
+    files = {"results.json", "samples.csv", "report.html"}
+    assert files <= set(os.listdir(tmp_path / "out"))
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in files}
+    done = tool("--data", dataset.directory, "--method", "whole-image", "--out", tmp_path / "out",
+                "--limit", "7")
+    assert "limited to the first 7: 7 samples scored" in done.stdout
+    assert files <= set(os.listdir(tmp_path / "out" / "first7"))
+    assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files}
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ PAPER_BOX_ACCURACY = {"scrc-bbox": 17.93, "grounder-bbox": 26.93}
 (SCRC: Hu et al., CVPR 2016; GroundeR, supervised: Rohrbach et al., ECCV 2016)."""
 
 
-def results(dataset, split, evaluations, unreadable, command):
+def results(dataset, split, evaluations, unreadable, command, limit=None):
     """Everything that was measured, as one dict of plain values; fractions are in [0, 1].
 
     ``evaluations`` is a list of :class:`objseg.evaluation.evaluate.Evaluation`, ``unreadable``
-    {image id: message}. The papers' figures, in percent, are there only for what they measured: the
-    test split of ReferIt.
+    {image id: message}, ``limit`` the number of samples asked for, None for all. The papers'
+    figures, in percent, are there only for what they measured: the test split of ReferIt.
     """
-    measured_by_paper = dataset.about.referit and split == "test"
+    measured_by_paper = dataset.about.referit and split == "test" and not limit
     paper_boxes = PAPER_BOX_ACCURACY if measured_by_paper else {}
     methods = []
     for evaluation in evaluations:
@@ -56,6 +56,7 @@ def results(dataset, split, evaluations, unreadable, command):
         "data": dataset.name,
         "directory": str(dataset.directory),
         "split": split,
+        "limit": limit,
         "notes": list(dataset.about.notes),
         "unreadable": dict(unreadable),
         "methods": methods,

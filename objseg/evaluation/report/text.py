@@ -30,8 +30,9 @@ def summary(outcome):
         f"{skipped} samples skipped ({images} image{'s' * (images > 1)} unreadable)"
         if skipped else "none skipped"
     )
-    return (f"data {outcome['data']}{notes}, split {outcome['split']}: {scored} samples scored, "
-            f"{skips}")
+    limit = f", limited to the first {outcome['limit']}" if outcome["limit"] else ""
+    return (f"data {outcome['data']}{notes}, split {outcome['split']}{limit}: {scored} samples "
+            f"scored, {skips}")
 
 
 def table(outcome):
