@@ -222,17 +222,15 @@ def test_weights_of_a_foreign_net_are_refused(scenes, tmp_path):
 def test_stage_two_refuses_weights_of_another_vocabulary(scenes, tmp_path):
     start, dataset = tmp_path / "elsewhere" / "lowres_iter_2.caffemodel", Dataset(scenes)
     beside = start.with_name("lowres_vocabulary.txt")
-    keep = partial(
-        load_tool("train").keep_vocabulary, SimpleNamespace(model="highres", resume=False), SLIM,
+    choose = partial(
+        load_tool("train").chosen_words, SimpleNamespace(model="highres", resume=False), SLIM,
         str(start), dataset, tmp_path, print,
     )
     Vocabulary.build(["some other words"], 1).save(beside)
     with pytest.raises(UserError, match=f"{beside}: .*another vocabulary"):
-        keep()
-    assert not (tmp_path / "highres_vocabulary.txt").exists()
+        choose()
     dataset.vocabulary.save(beside)
-    keep()
-    assert (tmp_path / "highres_vocabulary.txt").read_text() == beside.read_text()
+    assert choose().words == Vocabulary.load(beside).words
 
 
 def test_a_log_drops_what_the_resumed_run_will_write_again(tmp_path):
