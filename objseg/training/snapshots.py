@@ -71,7 +71,7 @@ class Snapshot(NamedTuple):
         try:
             found = json.loads(self.manifest.read_text(encoding="utf-8"))
             if found.pop("sha256") != _seal(found):
-                raise UserError("its sha256 is not the one that was written")
+                raise ValueError("its sha256 is not the one that was written")
             return found
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise SnapshotError(f"{self.manifest.name} is damaged ({error})") from error

@@ -441,6 +441,14 @@ def contents(folder):
             if path.is_file() and path.suffix != ".lock"}
 
 
+def test_a_manifest_that_was_edited_is_passed_over(scenes, started):
+    newest = Snapshots(started, "lowres").all()[-1]
+    text = newest.manifest.read_text()
+    newest.manifest.write_text(text.replace('"iteration": ', '"iteration": 1'))
+    code, printed = train(scenes, started, "--resume")
+    assert code == 0 and f"{newest.manifest.name} is damaged (its sha256" in printed
+
+
 def test_the_best_snapshot_is_kept(scenes, tmp_path):
     ious = iter([0.1, 0.2, 0.5, 0.3, 0.4, 0.1, 0.5, 0.2, 0.5])
 
