@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -75,9 +77,15 @@ def prepare(raw, out, vocabulary=None, min_count=2, annotations_only=False, work
             )
         vocabulary = Vocabulary.build(expressions, min_count)
     index["summary"].update(_word_counts(index, vocabulary))
+    try:
+        content = json.dumps(index, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise PrepareError(
+            f"{index['image_dir']}: index.json cannot name a folder that is not UTF-8; rename it"
+        ) from error
     vocabulary.save(out / "vocabulary.txt")
     write_text(out / "summary.txt", summary_text(index))
-    write_text(out / "index.json", json.dumps(index, ensure_ascii=False))
+    write_text(out / "index.json", content.decode())
     return index
 
 
@@ -184,6 +192,11 @@ def prepare_image(raw, out, image, regions):
     kept = _kept_record(target, fingerprint)
     if kept:
         return kept
+    if target.exists() and not _is_ours(target):
+        raise PrepareError(
+            f"{target}: not written by this tool, which would replace it; choose another folder "
+            "with --out, or move the file"
+        )
     try:
         height, width = read_image(path).shape[:2]
     except ImageError as error:
@@ -215,13 +228,23 @@ def prepare_image(raw, out, image, regions):
 
 
 def _is_ours(path):
-    """Say whether prepare wrote a file of masks: it has a note, or is what a killed run left."""
-    if path.name.startswith("."):
+    """Say whether prepare wrote a file of masks: it has a note, or is what a killed run left.
+
+    A damaged file counts as prepare's own where it begins as a .npz does.
+    """
+    if re.fullmatch(r"\.[^.]+-[a-z0-9_]{8}\.npz", path.name):  # atomic_path's temporary name
         return True
     try:
         return "fingerprint" in json.loads(load_note(path))
-    except (OSError, ValueError, MaskError):
+    except (OSError, ValueError):
         return False
+    except MaskError:
+        try:
+            with zipfile.ZipFile(path):
+                return False  # a whole archive of something else
+        except zipfile.BadZipFile:
+            with open(path, "rb") as file:
+                return file.read(4) == b"PK\x03\x04"
 
 
 def _kept_record(target, fingerprint):

@@ -428,7 +428,7 @@ def test_only_what_changed_is_made_anew(raw, ready, tmp_path):
 def test_masks_of_images_that_left_the_set_are_removed(raw, ready, tmp_path):
     ready()
     masks = tmp_path / "out" / "masks"
-    (masks / ".2-killed.npz").write_bytes(b"part of a file")
+    (masks / ".2-a1b2c3d4.npz").write_bytes(b"part of a file")
     (masks / "notes.txt").write_text("not ours")
     raw.split("train", "2")
     ready()
@@ -570,6 +570,37 @@ def test_a_stranger_s_masks_are_left_alone(raw, ready, tmp_path):
     np.savez(masks / "other.npz", ids=[1])
     ready()
     assert (masks / "scan.npz").read_bytes() == b"precious" and (masks / "other.npz").exists()
+
+
+@pytest.mark.parametrize("save", [
+    lambda path: path.write_bytes(b"precious"), lambda path: np.savez(path, mine=[1]),
+])
+def test_a_stranger_s_masks_are_not_replaced(ready, tmp_path, save):
+    path = tmp_path / "out" / "masks" / "2.npz"
+    path.parent.mkdir(parents=True)
+    save(path)
+    hidden = path.with_name(".hidden.npz")
+    hidden.write_bytes(b"precious")
+    before = path.read_bytes()
+    with pytest.raises(PrepareError, match="2.npz: not written by this tool"):
+        ready()
+    assert path.read_bytes() == before
+    path.unlink()
+    ready()
+    assert hidden.read_bytes() == b"precious"
+
+
+def test_a_folder_that_is_not_utf8_is_refused_and_loses_nothing(raw, ready, tmp_path):
+    ready()
+    files = [tmp_path / "out" / name for name in ("index.json", "vocabulary.txt")]
+    before = [path.read_bytes() for path in files]
+    odd = tmp_path / "r\udcfcw"
+    raw.folder.rename(odd)
+    raw.folder = odd
+    raw.games([*GAMES, "1_1.jpg~another word~.1~.1", "1_1.jpg~another word~.2~.1"])
+    with pytest.raises(PrepareError, match="not UTF-8"):
+        ready()
+    assert [path.read_bytes() for path in files] == before
 
 
 def turn_around(path):
