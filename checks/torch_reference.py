@@ -2,8 +2,8 @@
 
     python -m checks.torch_reference REQUEST.json ANSWER.json
 
-It runs in any Python that has torch and numpy, Caffe or not, so it imports nothing else of the
-project; :func:`ask` is the other side. A request is a dictionary:
+It runs in any Python that has torch and numpy, Caffe or not, so it imports nothing of the project
+but :mod:`objseg.errors`; :func:`ask` is the other side. A request is a dictionary:
 
 - ``shapes``: {layer: [shapes of its weights]} of the Caffe net, which define every width; with
   ``upsample32s`` among them it is the high resolution net;

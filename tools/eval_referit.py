@@ -81,12 +81,10 @@ def run(options, ranks):
     command = shlex.join(["python", "tools/eval_referit.py", *sys.argv[1:]])
     outcome = results(dataset, options.split, evaluations, unreadable, command, options.limit)
     print(terminal(outcome))
-    sections = gallery(dataset, by_pass, out / "journal")
-    if options.limit:  # the report of all samples stays
-        out = out / f"first{options.limit}"
-    write_results(out, outcome, evaluations)
-    write_page(out, outcome, evaluations, sections)
-    print(f"\nreport: {out / 'report.html'}")
+    report = out / f"first{options.limit}" if options.limit else out  # that of all samples stays
+    write_results(report, outcome, evaluations)
+    write_page(report, outcome, evaluations, gallery(dataset, by_pass, out / "journal"))
+    print(f"\nreport: {report / 'report.html'}")
 
 
 def main():

@@ -274,8 +274,9 @@ def run(options, ranks):
 
 def draw(log):
     """Draw the curve of a TrainingLog and print its summary; nothing on the other ranks."""
-    if log and log.draw():
-        print(log.summary())
+    with contextlib.suppress(OSError):  # a full disk takes nothing from the weights
+        if log and log.draw():
+            print(log.summary())
 
 
 def conclude(ranks, snapshots, iteration):

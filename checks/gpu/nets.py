@@ -10,6 +10,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from objseg.caffe.prototxt import prototxt
+from objseg.caffe.weights import read_net
 from objseg.files import REPOSITORY, write_text
 
 PROTOTXT = REPOSITORY / "prototxt"
@@ -23,11 +24,6 @@ def committed(kind):
 def label(path):
     """The short name of a committed file: slim/train_lowres."""
     return path.relative_to(PROTOTXT).with_suffix("").as_posix()
-
-
-def read_net(path):
-    """Read a prototxt file as a NetParameter."""
-    return text_format.Parse(path.read_text(), caffe_pb2.NetParameter())
 
 
 def read_solver(path):

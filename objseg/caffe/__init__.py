@@ -1,1 +1,1 @@
-"""What the project asks of Caffe beside its nets: devices, weight files, prototxt, its command."""
+"""The project's side of Caffe beside the nets: devices, weight files, prototxt, its command."""

@@ -70,13 +70,13 @@ def check_fits(net, path):
             continue
         expected = [tuple(blob.shape) for blob in blobs]
         found = [_shape(blob) for blob in given[name]]
-        short = [blob for blob in given[name]
-                 if len(blob.data or blob.double_data) != int(np.prod(_shape(blob)))]
-        if short:
-            raise WeightsError(
-                f"{path}: layer {name} holds {len(short[0].data)} numbers for a blob of shape "
-                f"{_shape(short[0])}; the file is damaged: copy or train it again"
-            )
+        for blob, shape in zip(given[name], found):
+            numbers = len(blob.data or blob.double_data)
+            if numbers != int(np.prod(shape)):
+                raise WeightsError(
+                    f"{path}: layer {name} holds {numbers} numbers for a blob of shape {shape}; "
+                    "the file is damaged: copy or train it again"
+                )
         # Files older than BlobShape pad a bias to four axes, which Caffe accepts.
         if [_trimmed(shape) for shape in expected] != [_trimmed(shape) for shape in found]:
             raise WeightsError(
@@ -86,14 +86,22 @@ def check_fits(net, path):
     return [name for name in net.params if name not in given]
 
 
-def check_finite(net, path):
-    """Raise WeightsError when a weight that ``net`` took from the file ``path`` is NaN or Inf."""
+def layer_not_finite(net) -> str | None:
+    """Return the name of the first layer of ``net`` with a weight that is NaN or Inf, or None."""
     for name, blobs in net.params.items():
         if not all(np.isfinite(blob.data).all() for blob in blobs):
-            raise WeightsError(
-                f"{path}: a weight of the layer {name} is not finite: its training diverged; take "
-                "an earlier snapshot, or train again at a lower learning rate"
-            )
+            return name
+    return None
+
+
+def check_finite(net, path):
+    """Raise WeightsError when a weight that ``net`` took from the file ``path`` is NaN or Inf."""
+    name = layer_not_finite(net)
+    if name is not None:
+        raise WeightsError(
+            f"{path}: a weight of the layer {name} is not finite: its training diverged; take an "
+            "earlier snapshot, or train again at a lower learning rate"
+        )
 
 
 def read_net(path):

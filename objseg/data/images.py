@@ -63,12 +63,20 @@ def reduced(image):
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def write_png(path, image):
-    """Write an image, uint8 (H, W) or BGR (H, W, 3), atomically; light compression, for speed."""
+def write_image(path, image, *parameters):
+    """Write an image, uint8 (H, W) or BGR (H, W, 3), atomically, in the format of its ending.
+
+    ``parameters`` are those of ``cv2.imencode``, a name and a value in turn.
+    """
     # OpenCV's own writing crashes on a path that is not UTF-8
-    _, content = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    _, content = cv2.imencode(path.suffix, image, parameters)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.tobytes())
+
+
+def write_png(path, image):
+    """Write an image, uint8 (H, W) or BGR (H, W, 3), atomically; light compression, for speed."""
+    write_image(path, image, cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
 def _jpeg_is_whole(data):

@@ -61,7 +61,7 @@ def prepare(raw, out, vocabulary=None, min_count=2, annotations_only=False, work
     regions = annotations.regions_of_images()
     jobs = [(image, regions.get(image, []))
             for images in annotations.splits.values() for image in images]
-    _check_sources(raw, annotations, annotations_only)
+    _check_sources(raw, out, annotations, annotations_only)
     if annotations_only:
         records = _records_from_json(annotations, jobs)
     else:
@@ -77,19 +77,21 @@ def prepare(raw, out, vocabulary=None, min_count=2, annotations_only=False, work
             )
         vocabulary = Vocabulary.build(expressions, min_count)
     index["summary"].update(_word_counts(index, vocabulary))
-    try:
-        content = json.dumps(index, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise PrepareError(
-            f"{index['image_dir']}: index.json cannot name a folder that is not UTF-8; rename it"
-        ) from error
     vocabulary.save(out / "vocabulary.txt")
     write_text(out / "summary.txt", summary_text(index))
-    write_text(out / "index.json", content.decode())
+    write_text(out / "index.json", json.dumps(index, ensure_ascii=False))
     return index
 
 
-def _check_sources(raw, annotations, annotations_only):
+def _check_sources(raw, out, annotations, annotations_only):
+    named = [out.resolve().name] if annotations_only else [out.resolve().name, str(raw.resolve())]
+    for name in named:  # index.json holds them
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise PrepareError(
+                f"{name!r}: index.json cannot name a folder that is not UTF-8; rename it"
+            ) from error
     if annotations_only:
         for name, content in ("imsize", annotations.sizes), ("bbox", annotations.boxes):
             if not content:
@@ -234,29 +236,33 @@ def _is_ours(path):
     """
     if re.fullmatch(r"\.[^.]+-[a-z0-9_]{8}\.npz", path.name):  # atomic_path's temporary name
         return True
+    if "fingerprint" in _note(path):
+        return True
     try:
-        return "fingerprint" in json.loads(load_note(path))
-    except (OSError, ValueError):
-        return False
-    except MaskError:
-        try:
-            with zipfile.ZipFile(path):
-                return False  # a whole archive of something else
-        except zipfile.BadZipFile:
-            with open(path, "rb") as file:
-                return file.read(4) == b"PK\x03\x04"
+        with zipfile.ZipFile(path):
+            return False  # a whole archive of something else
+    except zipfile.BadZipFile:
+        with open(path, "rb") as file:
+            return file.read(4) == b"PK\x03\x04"
 
 
 def _kept_record(target, fingerprint):
     """Return the record in ``target`` when it is whole and made from these files, else None."""
-    try:
-        note = json.loads(load_note(target))
-        digest = digest_of(target)
-    except (OSError, ValueError, MaskError):
-        return None
+    note = _note(target)
     if note.get("fingerprint") != fingerprint:
         return None
-    return {**note["record"], "masks": digest}
+    try:
+        return {**note["record"], "masks": digest_of(target)}
+    except (OSError, MaskError):
+        return None
+
+
+def _note(path):
+    """Return the note (dict) that prepare left in a file of masks; empty where there is none."""
+    try:
+        return json.loads(load_note(path))
+    except (OSError, ValueError, MaskError):
+        return {}
 
 
 def _index(raw, out, annotations, jobs, records, annotations_only):

@@ -272,10 +272,7 @@ def assist(dataset, configurations, ranks):
 def _score_all(dataset, configurations, images, workers, ranks):
     """Yield what Scorer returns for every image, in any order."""
     tasks = [
-        (
-            image[0].image,
-            [(sample.region.id, sample.expression) for sample in image],
-        )
+        (image[0].image, [(sample.region.id, sample.expression) for sample in image])
         for image in images
     ]
     if ranks.size > 1:

@@ -12,6 +12,7 @@ import numpy as np
 
 from objseg.data.images import ImageError
 from objseg.errors import UserError
+from objseg.evaluation.report.text import noted_data
 
 SEED = 0
 
@@ -103,11 +104,10 @@ def table(outcome):
         )
         paper = "" if method["paper"] is None else f"{method['paper']:.3f}"
         rows.append((method["title"], *measured, paper))
-    notes = f" ({', '.join(outcome['notes'])})" if outcome["notes"] else ""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return [
-        f"{outcome['data']}{notes}, split "
-        f"{outcome['split']}, size {outcome['size']}: {outcome['samples']} images, each with one "
+        f"{noted_data(outcome)}, split {outcome['split']}, size {outcome['size']}: "
+        f"{outcome['samples']} images, each with one "
         "expression (alone) and with all of its expressions (shared)",
         f"{outcome['device']}, BLAS threads: {outcome['threads']}; median [quartiles]",
         "",

@@ -33,40 +33,53 @@ class Segmenter:
 
     def set_image(self, image: np.ndarray) -> None:
         """Choose the image, BGR uint8 (H, W, 3), that :meth:`predict` looks at."""
-        self._image = image
+        self._image = self._prepare(image)
 
     def predict(self, expressions: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Segment what each of N ``expressions`` names in the image of :meth:`set_image`.
 
         Returns N masks, bool (H, W), and N response maps, float32 (H, W), above 0 in the mask.
         """
-        scores = list(self.scores(self._image, expressions))
+        scores = list(self._scores(*self._image, expressions))
         return [score > 0 for score in scores], scores
 
     def responses(self, image, expressions):
         """Iterate over the net's response maps, float32 (h, w), one an expression.
 
-        ``image`` is BGR uint8 (H, W, 3). The trunk runs once, the head for up to
-        ``EXPRESSIONS_AT_ONCE`` expressions together, and the trunk again where another image was
-        shown to the net in between. A score above 0 means foreground.
+        ``image`` is BGR uint8 (H, W, 3). A score above 0 means foreground.
         """
-        pixels, this = net_input(resize_and_pad(image, self.input_size)), object()
-        for first in range(0, len(expressions), EXPRESSIONS_AT_ONCE):
-            chunk = expressions[first:first + EXPRESSIONS_AT_ONCE]
-            self._set_expressions(chunk)
-            if self._in_trunk is this:  # its features are still in their blob
-                output = self.net.forward(start=self._head)
-            else:
-                self.net.blobs["image"].data[0] = pixels
-                output, self._in_trunk = self.net.forward(), this
-            (scores,) = output.values()
-            yield from scores[:, 0].copy()
+        _, pixels = self._prepare(image)
+        return self._responses(pixels, expressions)
 
     def scores(self, image, expressions):
         """Iterate over response maps on the image itself, float32 (H, W), one an expression."""
+        return self._scores(*self._prepare(image), expressions)
+
+    def _prepare(self, image):
+        """Return the image's Placement in the net's input, and that input (3, S, S)."""
         placement = Placement(image.shape[0], image.shape[1], self.input_size)
-        for response in self.responses(image, expressions):
+        return placement, net_input(resize_and_pad(image, self.input_size))
+
+    def _scores(self, placement, pixels, expressions):
+        for response in self._responses(pixels, expressions):
             yield score_on_image(response, placement)
+
+    def _responses(self, pixels, expressions):
+        """Iterate over the response maps of the net's input ``pixels``.
+
+        The trunk runs once for the same array, and again where another image was shown to the net
+        in between; the head runs for up to ``EXPRESSIONS_AT_ONCE`` expressions together.
+        """
+        for first in range(0, len(expressions), EXPRESSIONS_AT_ONCE):
+            chunk = expressions[first:first + EXPRESSIONS_AT_ONCE]
+            self._set_expressions(chunk)
+            if self._in_trunk is pixels:  # its features are still in their blob
+                output = self.net.forward(start=self._head)
+            else:
+                self.net.blobs["image"].data[0] = pixels
+                output, self._in_trunk = self.net.forward(), pixels
+            (scores,) = output.values()
+            yield from scores[:, 0].copy()
 
     def _set_expressions(self, expressions):
         blobs, count = self.net.blobs, len(expressions)

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import scipy.io
 
+from objseg.data.images import write_image
 from objseg.errors import UserError
 from objseg.files import Progress, write_text
 from objseg.synthesis.referring import list_attributes, refer
@@ -61,8 +62,7 @@ def write_scene(number, folder, seed, mode):
                 f"{number}_{region}.jpg~{expression}~{x / width:.12f}~{y / height:.12f}\n"
             )
     picture = folder / "images" / f"{number}.jpg"
-    if not cv2.imwrite(str(picture), scene.image, [cv2.IMWRITE_JPEG_QUALITY, 90]):
-        raise OSError(f"{picture}: could not be written; is the disk full?")
+    write_image(picture, scene.image, cv2.IMWRITE_JPEG_QUALITY, 90)
     write_text(folder / "expressions" / f"{number}.txt", "".join(lines))
 
 

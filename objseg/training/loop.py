@@ -14,7 +14,13 @@ from google.protobuf import text_format
 
 from objseg.caffe.devices import use_device
 from objseg.caffe.prototxt import prototxt
-from objseg.caffe.weights import WeightsError, check_finite, check_fits, set_forget_bias
+from objseg.caffe.weights import (
+    WeightsError,
+    check_finite,
+    check_fits,
+    layer_not_finite,
+    set_forget_bias,
+)
 from objseg.data.images import ImageError
 from objseg.errors import UserError
 from objseg.files import Progress, write_text
@@ -164,9 +170,8 @@ class Iterations:
 
     def check_weights(self):
         """Raise TrainingError when a weight is not finite."""
-        for name, blobs in self.net.params.items():
-            finite = all(np.isfinite(blob.data).all() for blob in blobs)
-            self._require(finite, f"a weight of the layer {name} is not finite")
+        name = layer_not_finite(self.net)
+        self._require(name is None, f"a weight of the layer {name} is not finite")
 
     def _require(self, finite, trouble):
         if not finite:

@@ -24,15 +24,20 @@ def summary(outcome):
     """One line: which data, how many samples were scored, how many were not and why."""
     scored = max(method["scored"] for method in outcome["methods"])
     skipped = max(method["skipped"] for method in outcome["methods"])
-    notes = f" ({', '.join(outcome['notes'])})" if outcome["notes"] else ""
     images = len(outcome["unreadable"])
     skips = (
         f"{skipped} samples skipped ({images} image{'s' * (images > 1)} unreadable)"
         if skipped else "none skipped"
     )
     limit = f", limited to the first {outcome['limit']}" if outcome["limit"] else ""
-    return (f"data {outcome['data']}{notes}, split {outcome['split']}{limit}: {scored} samples "
+    return (f"data {noted_data(outcome)}, split {outcome['split']}{limit}: {scored} samples "
             f"scored, {skips}")
+
+
+def noted_data(outcome):
+    """Name the data set of an outcome, with the notes on it (see About) in brackets."""
+    notes = f" ({', '.join(outcome['notes'])})" if outcome["notes"] else ""
+    return outcome["data"] + notes
 
 
 def table(outcome):
