@@ -1,4 +1,4 @@
-"""What pretrains the slim trunk: a net that scores every word of a vocabulary at every cell.
+"""The net that pretrains the slim trunk: it scores every word of a vocabulary at every cell.
 
 It is the paper's per-word segmentation (section 4.1) with the labels of all expressions of an image
 at once, which gives far more signal an image than single expressions do.

@@ -1,4 +1,4 @@
-"""What one run of a model can choose: the generator's switches, checked, over a size's defaults."""
+"""The settings of one run of a model: the switches, checked, over a size's defaults."""
 
 import math
 from dataclasses import dataclass, replace

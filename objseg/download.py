@@ -66,14 +66,14 @@ class File:
 
     @property
     def facts(self):
-        """What is known of the file beforehand, as {name: value}."""
+        """Return the facts about the file that are known beforehand: {name: value}."""
         known = {"size": self.size, "sha1": self.sha1, "sha256": self.sha256}
         return {name: value for name, value in known.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Item:
-    """What one NAME of the manifest stands for: its ``files``, and prose for people."""
+    """An entry of the manifest, by its NAME: its ``files``, and prose for people."""
 
     name: str
     about: str

@@ -1,4 +1,4 @@
-"""What the data layers share: a stream of batches that background processes prepare."""
+"""The base of the data layers: a stream of batches that background processes prepare."""
 
 import sys
 import time

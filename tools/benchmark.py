@@ -71,7 +71,7 @@ def parse():
 
 
 def above_mark(document):
-    """What stands in the file ``document`` down to MARK; UserError where it has none."""
+    """Return the text of the file ``document`` down to MARK; raises UserError without a mark."""
     before, mark, _ = document.read_text(encoding="utf-8").partition(MARK)
     if not mark:
         raise UserError(f"{document} has no line {MARK.strip()!r}, below which to write; add it")

@@ -1,4 +1,4 @@
-"""What is measured on: the processor, the libraries, the load."""
+"""Describe the machine: the processor, the libraries, the load."""
 
 import os
 import platform

@@ -11,7 +11,7 @@ FILES = {
     "grounder": {"features": "features"},
     "mcg": {"proposals": "proposals/segments"},
 }
-"""What the data layers of a model read besides scenes: {setting: folder of the data set}."""
+"""Folders that a model's data layers read besides scenes: {setting: folder of the data set}."""
 
 BATCH = {"scrc": 10, "grounder": 10}
 """Expressions in a batch of the models that read features; the others take one image."""

@@ -1,4 +1,4 @@
-"""What it takes until the first answer: Python, Caffe, the net's weights, tools/segment.py."""
+"""Time everything until the first answer: Python, Caffe, the net's weights, tools/segment.py."""
 
 import resource
 import subprocess

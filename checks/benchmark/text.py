@@ -57,7 +57,7 @@ def _machine(results):
 
 
 def ratios(results):
-    """What is compared: [(what, seconds here, with what, its seconds, ratio wanted or None)]."""
+    """List what is compared: [(name, seconds, with what, its seconds, ratio wanted or None)]."""
     rows, of = [], "evaluation, an expression"
     segmentation = _found(results, "evaluation")
     if segmentation:

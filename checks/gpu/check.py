@@ -1,4 +1,4 @@
-"""What every part of the check is told, and the device that it is about."""
+"""The options that every part of the check gets, and the device that it is about."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from checks.gpu import nets
 
 @dataclass(frozen=True)
 class Check:
-    """What every part needs: the folder ``work``, and ``data``, the scenes in it.
+    """The options of every part: the folder ``work``, and ``data``, the scenes in it.
 
     ``gpu`` is None in a rehearsal, where the CPU stands in the GPU's place. ``size`` is the folder
     of the nets that are timed, "" for the paper's; ``iterations`` are timed.

@@ -72,7 +72,7 @@ def first_computed(net):
 
 
 UNWRITTEN = -1234.5
-"""What stands, before a run, in every value that the run has to write."""
+"""The content, before a run, of every value that the run has to write."""
 
 
 class Comparison:

@@ -1,4 +1,4 @@
-"""What is being checked: the GPU, its driver, the libraries that Caffe has loaded, the settings."""
+"""Describe what is checked: the GPU, its driver, the libraries that Caffe has loaded, settings."""
 
 import ctypes
 import os

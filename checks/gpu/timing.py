@@ -74,9 +74,9 @@ def _loss(net):
 
 
 def peak_memory(free_before=None):
-    """What this process came to hold, on the GPU if ``free_before`` bytes were free there.
+    """Return {"memory": bytes}, the most that this process held.
 
-    What it held there before, CUDA's context, is not in it.
+    On the GPU if ``free_before`` bytes were free there before; CUDA's context does not count.
     """
     if free_before is None:
         return {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
@@ -122,7 +122,7 @@ def time_torch(check, task, images):
 
 
 def torch_request(check, task, images):
-    """What to ask :mod:`checks.torch_reference` for: a task of :func:`time_torch`."""
+    """Return the request to :mod:`checks.torch_reference` for a task of :func:`time_torch`."""
     net = caffe.Net(str(check.path("deploy", "highres")), caffe.TEST)
     train_net = nets.read_net(check.path("train", "highres"))
     expressions = {"alone": 1, "shared": EXPRESSIONS,

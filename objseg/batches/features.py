@@ -1,4 +1,4 @@
-"""What batches of box features share: expressions in the order of training, features from disk."""
+"""Batches of box features: expressions in the order of training, features from disk."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from objseg.regions.features import FeatureReader
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """What a batch holds; keys of the data layer's ``param_str``.
+    """The contents of a batch; keys of the data layer's ``param_str``.
 
     ``data``: prepared data set; ``split``: train, val, trainval or test; ``batch``: expressions N
     in a batch; ``words``: steps T; ``vocabulary``: rows of the embedding; ``features``: folder of
@@ -76,5 +76,5 @@ class FeatureBatchMaker:
         return samples
 
     def arrays(self, samples):
-        """What the data layer's tops take, {name: array}, for N samples."""
+        """Return the arrays of the data layer's tops, {name: array}, for N samples."""
         raise NotImplementedError

@@ -14,7 +14,7 @@ from objseg.regions.segments import read_segments, segment_inputs, segments_file
 
 @dataclass(frozen=True)
 class McgSettings(SharedImages):
-    """What a batch holds; the keys of the data layer's ``param_str``.
+    """The contents of a batch; the keys of the data layer's ``param_str``.
 
     ``data``: prepared data set; ``split``: train, val, trainval or test; ``proposals``: folder
     of its segment proposals; ``batch``: expressions N in a batch, ``expressions_per_image`` E of

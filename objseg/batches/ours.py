@@ -27,7 +27,7 @@ def check_seed(settings):
 
 
 class SharedImages:
-    """What settings with a ``batch`` and ``expressions_per_image`` have in common."""
+    """The part that settings with ``batch`` and ``expressions_per_image`` have in common."""
 
     def check_sharing(self):
         """Raise UserError unless the batch divides into images."""
@@ -45,7 +45,7 @@ class SharedImages:
 
 @dataclass(frozen=True)
 class BatchSettings(SharedImages):
-    """What a batch holds; the keys of the data layer's ``param_str``.
+    """The contents of a batch; the keys of the data layer's ``param_str``.
 
     ``data``: prepared data set; ``split``: train, val, trainval or test; ``batch``: expressions N
     in a batch, ``expressions_per_image`` K of them on one image; ``input``: side S of the image in

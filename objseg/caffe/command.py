@@ -1,4 +1,4 @@
-"""What the caffe command was started with, for the Python layers that it runs."""
+"""Read the caffe command's own command line, for the Python layers that it runs."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the CUDA driver says of the machine: which GPUs there are, their memory, the bus.
+"""Ask the CUDA driver about the machine: its GPUs, their memory, the bus.
 
 Asked of libcuda itself, which is there wherever a GPU can be used, so that it needs no other
 program and no CUDA toolkit.

@@ -161,7 +161,7 @@ CAUSES = (
     (r"no kernel image|ARCH_MISMATCH|\((48|209) vs\. 0\)", _other_architecture),
     (r"out of memory|\(2 vs\. 0\)|ALLOC(ATION)?_FAILED", _out_of_memory),
 )
-"""What Caffe writes, by CUDA's error texts and its numbers before and since CUDA 10.1."""
+"""Causes of Caffe's errors, by CUDA's error texts and its numbers before and since CUDA 10.1."""
 
 
 SPARE = 2**29

@@ -72,7 +72,7 @@ class About(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What a model is trained and scored on: an expression (str) for a region of an image."""
+    """An expression (str) for a region of an image: a model is trained and scored on these."""
 
     image: Image
     region: Region

@@ -20,7 +20,7 @@ class AnnotationError(UserError):
 
 @dataclass
 class Annotations:
-    """What ReferIt's text files say.
+    """The content of ReferIt's text files.
 
     ``source`` names the files that the expressions come from. ``splits`` is
     ``{"train" | "val" | "test": [image id]}``; ``expressions`` ``{region id: [str]}``, where a

@@ -45,7 +45,7 @@ class EvaluationError(UserError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured: the areas of every scored sample, in the data set's order.
+    """The measured areas of every scored sample, in the data set's order.
 
     ``intersections`` and ``unions`` are int64 (N,) in pixels, ``boxes`` int64 (N, 4) the bounding
     boxes of the masks (xmin, ymin, xmax, ymax in inclusive pixels; -1 for an empty mask),
@@ -187,7 +187,7 @@ def key_of(identity):
 
 
 class Journal:
-    """What was found so far, one JSON line an image, appended as it is found.
+    """The results so far, one JSON line per image, appended as they are found.
 
     ``found`` maps an image id to its list of [intersection, union, xmin, ymin, xmax, ymax], in the
     order of its samples, ``tallies`` to the Counter of what did not go as usual. A last line that a

@@ -58,7 +58,7 @@ class McgScorer:
         return scores.reshape(len(expressions), count).copy()
 
     def _features(self, image, segments):
-        """What the trunk makes of R segments, (R, D, 1, 1), and their spatial features."""
+        """Return the trunk's features of R segments, (R, D, 1, 1), and their spatial features."""
         blob, seen = self.net.blobs["image"], segment_inputs(image, segments, self.crop)
         blob.reshape(*seen["image"].shape)
         np.subtract(seen["image"], MEAN_BGR[:, None, None], out=blob.data)
@@ -91,5 +91,5 @@ def open_segments(configuration):
 
 
 def as_found(image, findings, tally=None):
-    """What was found is the mask."""
+    """Take the segments that were found as the masks."""
     return iter(findings)

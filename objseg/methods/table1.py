@@ -73,7 +73,7 @@ class Configuration:
     trunk: Path | None = None
 
     def identity(self):
-        """What the masks depend on: {option or file role: value or sha256}."""
+        """Return everything that the masks depend on: {option or file role: value or sha256}."""
         files = {"deploy": self.deploy, "weights": self.weights, "vocabulary": self.vocabulary}
         if self.features is not None:
             files["features"] = self.features / "index.json"

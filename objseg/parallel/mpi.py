@@ -134,7 +134,7 @@ class Ranks:
 
 
 class GradientAverage:
-    """What :meth:`Ranks.average_gradients` hangs into a solver.
+    """Averages a solver's gradients over the ranks, for :meth:`Ranks.average_gradients`.
 
     ``learnt`` are the blobs whose gradients it averages, ``statistics`` those of batch
     normalisation, which have none.

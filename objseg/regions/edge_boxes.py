@@ -23,7 +23,7 @@ RADIUS = 2
 """Pixels on either side of an edge that must not be stronger, as in OpenCV's edgesNms."""
 
 ON_GRADIENTS = {"beta": 0.65, "clusterMinMag": 3}
-"""What differs from OpenCV's values (0.75 and 0.5, which are the authors') on gradient edges.
+"""EdgeBoxes' parameters on gradient edges, where OpenCV has the authors' 0.75 and 0.5.
 
 More distinct boxes, and no short edges, which are texture and cost half of the time; chosen by the
 recall of regions in street photographs and synthetic scenes.

@@ -91,7 +91,7 @@ class Segments:
 
 @dataclass
 class Made:
-    """What :func:`make_proposals` did.
+    """The counts of a run of :func:`make_proposals`.
 
     ``overlaps`` is {kind: {image id: [IoU of every region with the best proposal]}}, ``tallies``
     {kind: Counter} of what became of images and proposals, ``unreadable`` {image id: message}.

@@ -30,7 +30,7 @@ _LAYOUTS = {  # how often, and how often hills rise behind it
 
 @dataclass
 class Landscape:
-    """What a landscape is made of.
+    """The parts of a landscape.
 
     ``sky`` is a key of SKIES, ``ground`` of GROUNDS, ``hills`` "hills", "mountains" or None. The
     rows of the ``horizon``, of the ``shore`` (None without water) and of the ``road``'s edges (None

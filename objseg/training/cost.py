@@ -1,4 +1,4 @@
-"""What a net costs by its shapes alone: operations, memory, and what crosses the bus.
+"""The cost of a net by its shapes alone: operations, memory, and what crosses the bus.
 
 Counted are the layers that multiply matrices: Convolution, Deconvolution, InnerProduct and LSTM,
 at 2 operations a multiply-add. The others (ReLU, pooling, normalisation, softmax, biases …) do a
@@ -24,7 +24,7 @@ SigmoidCrossEntropyLoss takes from its label: on a CPU both losses have one arra
 """
 
 SHARING = {"Split": ("data",), "Reshape": ("data", "diff"), "Flatten": ("data", "diff")}
-"""What the tops of these layers share with the bottom instead of holding their own."""
+"""Layers by what their tops share with the bottom instead of holding their own."""
 
 
 class LayerCost(NamedTuple):

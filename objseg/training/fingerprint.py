@@ -1,4 +1,4 @@
-"""What makes two training runs the same run: data set, vocabulary, size, net and solver."""
+"""Tell whether two training runs are the same run: data set, vocabulary, size, net and solver."""
 
 import hashlib
 import json

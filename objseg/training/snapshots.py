@@ -21,7 +21,7 @@ from objseg.files import atomic_path, sha256, sync_folder
 from objseg.training.fingerprint import differences
 
 ENDINGS = (".caffemodel", ".solverstate")
-"""What Caffe writes: the weights, and the rest of the solver's state."""
+"""Endings of the files that Caffe writes: weights, and the rest of the solver's state."""
 
 
 class SnapshotError(UserError):

@@ -63,7 +63,7 @@ def add_methods(parser):
 
 
 def chosen(options, **settings):
-    """What the switches of :func:`add_methods` choose: (Dataset, Configurations, output folder).
+    """Return the choice of :func:`add_methods`' switches: (Dataset, Configurations, output folder).
 
     The Configurations are a list in the order of Table 1; ``settings`` are further ones of
     :func:`objseg.methods.table1.configure`.

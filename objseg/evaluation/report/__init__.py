@@ -1,1 +1,1 @@
-"""What an evaluation leaves: Table 1 on the terminal, results.json, samples.csv, report.html."""
+"""The results of an evaluation: Table 1 on the terminal, results.json, samples.csv, report.html."""

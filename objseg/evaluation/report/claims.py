@@ -1,4 +1,4 @@
-"""What the paper concludes from its Table 1, checked against what was measured."""
+"""The paper's conclusions from its Table 1, checked against the measured values."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What was measured, as plain values: results.json, and samples.csv with a line a sample."""
+"""The measured values: results.json, and samples.csv with a line per sample."""
 
 import csv
 import importlib

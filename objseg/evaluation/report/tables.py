@@ -23,7 +23,7 @@ def results_table(outcome):
 
 
 def claims_table(outcome):
-    """What the paper concludes and whether it holds here; "" when no row to compare is there."""
+    """Tabulate the paper's conclusions and whether they hold here; "" without a row to compare."""
     rows = [
         _row(escape(claim), verdict(holds), escape(figures), kind="holds" if holds else "fails")
         for claim, holds, figures in claims(outcome)

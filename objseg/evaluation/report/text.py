@@ -62,7 +62,7 @@ def paper_cells(method):
 
 
 def tallies(outcome):
-    """What did not go as usual, a line a method, such as "SCRC grabcut: empty result 12"."""
+    """List the exceptions by method, one line each, such as "SCRC grabcut: empty result 12"."""
     return [
         f"{method['title']}: "
         + ", ".join(f"{what} {count:,}" for what, count in sorted(method["tally"].items()) if count)
