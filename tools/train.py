@@ -34,7 +34,7 @@ from objseg.caffe.prototxt import prototxt
 from objseg.training.cost import frozen_layers, training_memory
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import Vocabulary
-from objseg.files import REPOSITORY, write_text
+from objseg.files import REPOSITORY, sha256, write_text
 from objseg.data.frequent_words import FrequentWords
 from objseg.parallel.ranks import open_ranks
 from objseg.training.log import TrainingLog
@@ -58,6 +58,10 @@ def parse():
     before.add_argument("--resume", action="store_true", help="go on from the newest snapshot")
     before.add_argument("--overwrite", action="store_true",
                         help="delete the model's snapshots of an earlier run first")
+    parser.add_argument("--if-changed", choices=("refuse", "restart"), default="refuse",
+                        help="with --resume, where the snapshots are of a run with other settings "
+                        "or data: refuse (the default), or move them to OUT/earlier_N and start "
+                        "afresh")
     parser.add_argument("--keep", type=int, default=3, metavar="N",
                         help="snapshots to keep: the newest N, and the best by validation")
     parser.add_argument("--mpi", action="store_true",
@@ -68,6 +72,8 @@ def parse():
                         help="images of the val split to validate the two stages on; 0 for none")
     add_switches(parser)
     options = parser.parse_args()
+    if options.if_changed == "restart" and not options.resume:
+        parser.error("--if-changed restart means something with --resume only")
     if options.validate is not None and options.validate < 1:
         parser.error(f"--validate is {options.validate}, must be at least 1")
     if options.keep < 1:
@@ -110,9 +116,16 @@ def starting_weights(options, recipe, out):
 def snapshot_to_resume(options, snapshots, say):
     """Return the Snapshot to go on from, or None; keep runs from mixing."""
     from objseg.training.loop import TrainingError
+    from objseg.training.snapshots import OtherRunError
 
     found, out = snapshots.all(), snapshots.folder
     if options.resume:
+        if found and options.if_changed == "restart":
+            try:
+                return snapshots.to_resume(say)
+            except OtherRunError as error:
+                say(f"starting afresh: {error.found}")
+                return None
         if found:
             return snapshots.to_resume(say)
         say(f"no snapshot in {out} yet: starting afresh")
@@ -124,11 +137,11 @@ def snapshot_to_resume(options, snapshots, say):
     return None
 
 
-def chosen_words(options, size, start, dataset, out, say):
+def chosen_words(options, size, start, dataset, out, say, snapshot=None):
     """Return the words of the model: its FrequentWords or the data set's Vocabulary.
 
-    Raises UserError where the model before, beside the weights ``start``, or with --resume the
-    run itself, was trained with another vocabulary.
+    Raises UserError where the model before, beside the weights ``start``, or the run that took the
+    ``snapshot``, was trained with another vocabulary.
     """
     path, words = out / f"{options.model}_vocabulary.txt", dataset.vocabulary.words
     if options.model == "per-word":
@@ -141,7 +154,7 @@ def chosen_words(options, size, start, dataset, out, say):
         return frequent
     after = MODELS[options.model].after
     earlier = [Path(start).with_name(f"{after}_vocabulary.txt")] if after and start else []
-    earlier += [path] if options.resume else []
+    earlier += [path] if snapshot else []
     for trained in filter(Path.is_file, earlier):
         if Vocabulary.load(trained).words != words:
             raise UserError(
@@ -169,15 +182,22 @@ def warn_of_memory(net, parameters, settings, validation):
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def begin(options, size, settings, words, out, snapshots):
+def begin(options, size, settings, words, out, snapshots, afresh):
     """Change the folder ``out`` for this run: no other function does before training.
 
-    Deletes the snapshots of an earlier run if the user said --overwrite, and writes the vocabulary,
-    without which an embedding means nothing, the nets and the solver.
+    Deletes the snapshots of an earlier run if the user said --overwrite, moves them aside if
+    --if-changed restart, and writes the vocabulary, without which an embedding means nothing, the
+    nets and the solver.
     """
     if options.overwrite:
         snapshots.clear()
-    words.save(out / f"{options.model}_vocabulary.txt")
+    elif afresh:
+        moved = snapshots.set_aside()
+        if moved:
+            print(f"the files of the earlier run are now in {moved}", file=sys.stderr)
+    vocabulary = out / f"{options.model}_vocabulary.txt"
+    words.save(vocabulary)
+    snapshots.vocabulary = sha256(vocabulary)
     generate(size, settings, out / "prototxt")
 
 
@@ -230,10 +250,14 @@ def run(options, ranks):
     if ranks.rank == 0:
         snapshots.claim()
         snapshot = snapshot_to_resume(options, snapshots, say)
-        words = chosen_words(options, size, settings.start, dataset, out, say)
+        words = chosen_words(options, size, settings.start, dataset, out, say, snapshot)
         if gpu is None and not options.cpu and size.mode == "GPU":
             say("no --gpu N given: training on the CPU")
+        finished = snapshot is not None and snapshot.iteration >= settings.recipe.iterations
     ranks.wait()
+    if ranks.first(finished if ranks.rank == 0 else None):
+        say(f"this run has finished: {snapshots.newest_weights()}")
+        return 0
     if ranks.rank > 0:
         snapshot = snapshot_to_resume(options, snapshots, say)
     solver, parameters = make_solver(
@@ -253,7 +277,8 @@ def run(options, ranks):
         warn_of_memory(solver.net, parameters, share, validation)
     log = None
     if ranks.rank == 0:
-        begin(options, size, settings, words, out, snapshots)  # not before all the checks above
+        # not before all the checks above
+        begin(options, size, settings, words, out, snapshots, not snapshot)
         log = TrainingLog(out / f"{options.model}_log.csv", solver.iter)
     ranks.wait()
     try:

@@ -24,8 +24,8 @@ def fingerprint(dataset, size, net, solver):
     """Describe a training run by what its weights depend on; a dict of JSON values.
 
     ``dataset`` is a Dataset, ``size`` a size's name, ``net`` the train net's NetParameter, whose
-    data layers are called "data", and ``solver`` the text of the solver file. Paths, the number of
-    workers and the test phase are left out.
+    data layers are called "data", and ``solver`` the text of the solver file, whose starting
+    weights count by their content. Paths, the number of workers and the test phase are left out.
     """
     parameters = text_format.Parse(solver, caffe_pb2.SolverParameter())
     values = json_format.MessageToDict(parameters, preserving_proto_field_name=True)
@@ -36,6 +36,7 @@ def fingerprint(dataset, size, net, solver):
                      "vocabulary.txt": sha256(dataset.directory / "vocabulary.txt")[:16]},
         "batches": {k: v for k, v in batches.items() if k not in PLACES},
         "regions": _regions(batches, dataset),
+        "start": {"weights": [sha256(path)[:16] for path in parameters.weights]},
         "solver": {k: v for k, v in values.items() if k not in WITHOUT_EFFECT},
         "net": {layer.name: _digest(layer) for layer in net.layer if layer.name != "data"},
     }

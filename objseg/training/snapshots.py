@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -26,6 +27,14 @@ ENDINGS = (".caffemodel", ".solverstate")
 
 class SnapshotError(UserError):
     """A snapshot that cannot be resumed; the message says what to do."""
+
+
+class OtherRunError(SnapshotError):
+    """Snapshots that this run cannot go on from; ``found`` says why, without advice."""
+
+    def __init__(self, found, advice):
+        super().__init__(f"{found}: {advice}")
+        self.found = found
 
 
 class Snapshot(NamedTuple):
@@ -111,6 +120,7 @@ class Snapshots:
 
     def __init__(self, folder, model, run=None, keep=3):
         self.folder, self.model, self.run, self.keep = Path(folder), model, run, keep
+        self.vocabulary = None
 
     @cached_property
     def prefix(self):
@@ -185,9 +195,10 @@ class Snapshots:
         for message in skipped:
             say(f"skipped: {message}")
         if snapshot is None:
-            raise SnapshotError(
-                f"{self.folder}: no whole snapshot of {self.model} is left to resume from; start "
-                "again with --overwrite"
+            raise OtherRunError(
+                f"{self.folder}: no whole snapshot of {self.model} is left to resume from",
+                "start again with --overwrite, or with --resume --if-changed restart, which keeps "
+                "what is there",
             )
         if not snapshot.described():
             say(f"{snapshot.name} has no manifest, as from `caffe train`: it can be read, but that "
@@ -195,10 +206,11 @@ class Snapshots:
             return snapshot
         found = differences(snapshot.description()["run"], self.run)
         if found:
-            raise SnapshotError(
-                f"{snapshot.stem} was taken in another run ({found}): resume with its settings and "
-                "data, or start a run in another folder with --out, from these weights if you like "
-                f"with --weights {snapshot.weights}"
+            raise OtherRunError(
+                f"{snapshot.stem} was taken in another run ({found})",
+                "resume with its settings and data, or start afresh with --resume --if-changed "
+                "restart, which keeps its files, or in another folder with --out, from these "
+                f"weights if you like with --weights {snapshot.weights}",
             )
         return snapshot
 
@@ -228,7 +240,7 @@ class Snapshots:
                 }
             manifest = {
                 "iteration": solver.iter, "val_overall_iou": iou, "files": described,
-                "run": self.run,
+                "run": self.run, "vocabulary": self.vocabulary,
             }
             # Entered last it is renamed first: files without a manifest are never ours.
             files.enter_context(atomic_path(snapshot.manifest)).write_text(
@@ -257,10 +269,47 @@ class Snapshots:
             if snapshot != best:
                 _delete(snapshot)
 
+    def set_aside(self):
+        """Move the files of an earlier run to the first folder earlier_N that does not exist.
+
+        They are the model's log, vocabulary, nets and snapshots. Returns the folder, or None when
+        there is nothing to move.
+        """
+        names = (f"{self.model}_log.*", f"{self.model}_vocabulary.txt",
+                 f"prototxt/*_{self.model}.prototxt", f"{self.model}_iter_*")
+        # Snapshots last: while one is left, a run that was killed here is recognised as this.
+        files = [path for name in names for path in sorted(self.folder.glob(name))]
+        if not files:
+            return None
+        number = next(n for n in itertools.count(1)
+                      if not (self.folder / f"earlier_{n}").exists())
+        aside = self.folder / f"earlier_{number}"
+        for path in files:
+            target = aside / path.relative_to(self.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(path, target)
+        return aside
+
     def clear(self):
         """Delete every snapshot, parts of one and those of `caffe train`, too."""
         for snapshot in self._found(*ENDINGS, ".json"):
             _delete(snapshot)
+
+
+def trained_vocabulary(weights: Path) -> str | None:
+    """Return the sha256 (hexadecimal) of the MODEL_vocabulary.txt that weights were trained with.
+
+    None where that is not known: the file has no manifest beside it, or one that is damaged, older,
+    or of other weights.
+    """
+    snapshot = Snapshot(0, Path(weights).with_suffix(""))
+    try:
+        description = snapshot.description()
+        if description["files"][snapshot.weights.name]["sha256"] != sha256(weights):
+            return None
+        return description["vocabulary"]
+    except (SnapshotError, KeyError):
+        return None
 
 
 def _seal(manifest):

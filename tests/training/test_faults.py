@@ -32,7 +32,7 @@ from objseg.files import REPOSITORY, sha256
 from objseg.parallel import prefetch
 from objseg.training import loop
 from objseg.training.log import TrainingLog
-from objseg.training.snapshots import Snapshots
+from objseg.training.snapshots import Snapshots, trained_vocabulary
 
 ITERATIONS = 11
 """The most that are snapshotted one by one."""
@@ -435,9 +435,60 @@ def test_refused_runs_overwrite_nothing(scenes, started):
     assert contents(started) == before
 
 
+def test_a_finished_run_is_left_as_it_is(scenes, reference):
+    before = contents(reference)
+    began = time.monotonic()
+    code, printed = train(scenes, reference, "--resume", sabotage=forbid_nets)
+    assert code == 0 and f"has finished: {reference}/lowres_iter_{ITERATIONS}.caffemodel" in printed
+    assert time.monotonic() - began < 5
+    assert contents(reference) == before
+
+
+def forbid_nets():
+    loop.make_solver = loop.Validation = None
+
+
+def test_a_changed_run_starts_afresh_and_keeps_the_earlier_one(scenes, started):
+    before = contents(started)
+    words = "--resume", "--if-changed", "restart", "--iterations", 2
+    code, printed = train(scenes, started, *words)
+    assert code == 0 and "max_iter was 11, is 2" in printed, printed
+    assert contents(started / "earlier_1") == before
+    assert [s.iteration for s in Snapshots(started, "lowres").all()] == [1, 2]
+    (started / "lowres_iter_1.json").unlink()
+    truncate(started / "lowres_iter_2.caffemodel")
+    truncate(started / "lowres_iter_1.solverstate")
+    code, printed = train(scenes, started, *words)
+    assert code == 0 and "no whole snapshot of lowres is left" in printed, printed
+    assert Snapshots(started / "earlier_2", "lowres").newest_whole()[0] is None
+    assert contents(started / "earlier_1") == before
+
+
+def test_an_unchanged_run_goes_on_whatever_is_to_happen_otherwise(scenes, reference, started):
+    code, printed = train(scenes, started, "--resume", "--if-changed", "restart")
+    assert code == 0 and "resuming from" in printed and not (started / "earlier_1").exists()
+    assert_same_end(started, reference)
+
+
+def test_other_starting_weights_are_another_run(scenes, started, tmp_path):
+    weights = started / "lowres_iter_2.caffemodel"
+    code, printed = train(scenes, started, "--resume", "--weights", weights)
+    assert code == 1 and "start: weights was" in printed
+
+
+def test_a_snapshot_tells_the_vocabulary_that_it_was_trained_with(reference, started):
+    weights = started / "lowres_iter_6.caffemodel"
+    assert trained_vocabulary(weights) == sha256(reference / "lowres_vocabulary.txt")
+    flip_a_bit(weights)
+    assert trained_vocabulary(weights) is None  # these are not the weights that are described
+    (started / "lowres_iter_5.json").unlink()
+    assert trained_vocabulary(started / "lowres_iter_5.caffemodel") is None
+    assert trained_vocabulary(REPOSITORY / "models" / "slim_trunk.caffemodel") is None
+
+
 def contents(folder):
-    """Return {path: bytes} of all files but the lock, which has none."""
-    return {path: path.read_bytes() for path in folder.rglob("*")
+    """Return {path in the folder: bytes} of all files but the lock, which has none."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*")
             if path.is_file() and path.suffix != ".lock"}
 
 
