@@ -24,6 +24,7 @@ from objseg.data.masks import (
 from objseg.data.raw import read_annotations
 from objseg.errors import UserError
 from objseg.files import REPOSITORY, Progress, sha256, write_text
+from objseg.parallel.cores import available_cores
 from objseg.parallel.prefetch import Prefetcher, WorkerError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -137,7 +138,7 @@ def _records_from_files(raw, out, jobs, workers):
     records, told = {}, 0
     tasks = [(raw, out, image, regions) for image, regions in jobs]
     with Progress(len(jobs), "prepare", "image") as progress, \
-            contextlib.closing(_prepare_images(tasks, workers or os.cpu_count())) as stream:
+            contextlib.closing(_prepare_images(tasks, workers or available_cores())) as stream:
         for (image, _), record in zip(jobs, stream):
             records[image] = record
             problems = [record["detail"]] if "skipped" in record else \
