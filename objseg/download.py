@@ -1,60 +1,59 @@
-"""Public files, fetched: resumed, verified, unpacked inside their folder, and known when whole."""
+"""Fetch public files: resumed, verified, and unpacked inside their folder.
 
-import contextlib
-import errno
+requests transfers a file, and pooch verifies its checksum and moves it to its place.
+"""
+
 import fcntl
-import hashlib
-import http.client
+import gzip
 import json
+import logging
 import os
 import re
-import socket
-import ssl
-import sys
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
+import shutil
+import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from objseg.archives import RoomError, WrongFileError, amount, check_room, unpack
+import pooch
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
+from objseg.archives import WrongFileError, unpack, work_folder
 from objseg.errors import UserError
-from objseg.files import Progress, write_text
+from objseg.files import Progress
 
 BLOCK = 1 << 18  # bytes read from a server at a time
 HEADWAY = 1 << 20  # a broken transfer that gained this many bytes does not count as a failed try
 
+log = logging.getLogger(__name__)
+pooch.get_logger().setLevel("WARNING")  # its lines and urllib3's repeat ours
+logging.getLogger("urllib3").setLevel("ERROR")
+
 
 class DownloadError(UserError):
-    """Something could not be fetched; the message says what to do by hand."""
-
-
-class PlaceError(Exception):
-    """One place gave no file. ``again`` (bool): the same place may do better on another try."""
-
-    def __init__(self, message, again=False):
-        super().__init__(message)
-        self.again = again
+    """A file could not be fetched, or what is in its place is not that file."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of the manifest.
+    """A file of the manifest.
 
-    ``path`` (relative to the root) is where the file itself lies; ``places`` are its URLs, tried in
-    order. ``size`` (bytes), ``sha1`` and ``sha256`` (hex) are checked where known. An archive names
-    the folder it is unpacked into, ``unpack``, and ``holds``: patterns of which each must match an
+    ``path`` is where it is saved, relative to the root; ``places`` are its URLs, tried in order.
+    ``size`` (bytes), ``sha1`` and ``sha256`` (hex) are checked where known. An archive names the
+    folder it is unpacked into, ``unpack``, and ``holds``: patterns, each of which must match an
     entry at the top of the unpacked tree.
     """
 
     path: str
-    places: tuple
+    places: tuple[str, ...]
     size: int | None = None
     sha1: str | None = None
     sha256: str | None = None
     unpack: str | None = None
-    holds: tuple = ()
+    holds: tuple[str, ...] = ()
 
     def __post_init__(self):
         for path in filter(None, (self.path, self.unpack)):
@@ -65,365 +64,295 @@ class File:
                 raise UserError(f"{place!r} is neither an http nor an https URL")
 
     @property
-    def facts(self):
-        """Return the facts about the file that are known beforehand: {name: value}."""
-        known = {"size": self.size, "sha1": self.sha1, "sha256": self.sha256}
-        return {name: value for name, value in known.items() if value is not None}
+    def known_hash(self) -> str | None:
+        """Return the known checksum as pooch writes it, such as ``sha1:9363e1...``."""
+        if self.sha256:
+            return f"sha256:{self.sha256}"
+        return f"sha1:{self.sha1}" if self.sha1 else None
 
 
 @dataclass(frozen=True)
 class Item:
-    """An entry of the manifest, by its NAME: its ``files``, and prose for people."""
+    """An entry of the manifest: its name, its files, and prose for people."""
 
     name: str
     about: str
     terms: str
-    files: tuple
+    files: tuple[File, ...]
     by_hand: str = ""
 
+    @property
+    def size(self) -> int | None:
+        """Return the bytes of all files together; None where one is unknown."""
+        sizes = [file.size for file in self.files]
+        return None if None in sizes else sum(sizes)
 
-def read_manifest(path):
+
+def read_manifest(path: str | Path) -> dict[str, Item]:
     """Return {name: Item} in the order of the JSON file ``path``; DownloadError if it is broken."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        items = {}
-        for name, entry in content["items"].items():
-            files = tuple(
-                File(**{k: tuple(v) if isinstance(v, list) else v for k, v in file.items()})
-                for file in entry["files"]
-            )
-            items[name] = Item(name=name, **{**entry, "files": files})
-        return items
+        return {name: _item(name, entry) for name, entry in content["items"].items()}
     except (OSError, UserError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DownloadError(f"{path}: not a manifest: {error}") from error
 
 
-def item_size(item):
-    """The bytes of all files of ``item`` together, or None where one is unknown."""
-    sizes = [file.size for file in item.files]
-    return None if None in sizes else sum(sizes)
+def _item(name, entry):
+    files = [
+        File(**{key: tuple(value) if isinstance(value, list) else value
+                for key, value in file.items()})
+        for file in entry["files"]
+    ]
+    return Item(name=name, **{**entry, "files": tuple(files)})
 
 
-# --- What is already there ---
+def by_hand(item: Item, file: File, root: Path) -> str:
+    """Return lines that tell a person where ``file`` is to be had and where to put it."""
+    facts = [amount(file.size), *filter(None, [file.known_hash])]
+    lines = [f"{item.name}: {root / file.path} ({', '.join(facts)})", f"    {file.places[0]}"]
+    if item.by_hand and file is item.files[-1]:
+        lines.append(f"  {item.by_hand}")
+    return "\n".join(lines)
 
 
-def item_state(item, root):
-    """Return in a word how much of ``item`` is there below the folder ``root``.
+def amount(size: int | None) -> str:
+    """Return ``size`` bytes in words: ``527.8 MiB``; ``size unknown`` for None."""
+    if size is None:
+        return "size unknown"
+    if size < 1 << 20:
+        return f"{size / 1024:.1f} KiB"
+    return f"{size / (1 << 20):.1f} MiB"
 
-    ``ready``: verified and, if an archive, unpacked; ``found``: the unpacked tree was put there by
-    hand; ``started``: something is there, unfinished or not verified; ``missing``: nothing is.
+
+# --- What is there already ---
+
+
+def item_state(item: Item, root: Path) -> str:
+    """Return ``ready``, ``started`` or ``missing``: how much of ``item`` is below ``root``.
+
+    A file is ready when it has its size and checksum; an archive when its unpacked tree is there,
+    from this module or put there by hand.
     """
     states = {_file_state(file, Path(root)) for file in item.files}
-    if states <= {"ready", "found"}:
-        return "found" if "found" in states else "ready"
-    return "missing" if states == {"missing"} else "started"
+    return states.pop() if len(states) == 1 else "started"
 
 
 def _file_state(file, root):
     target = root / file.path
-    if _stamped(file, root):
-        return "ready"
     if file.unpack:
-        unpacked = _all_held(file.holds, root / file.unpack)
-        if unpacked and not target.exists() and not _work_folder(file, root).exists():
-            return "found"
-    return "started" if target.exists() or _part(target).exists() else "missing"
+        folder = root / file.unpack
+        complete = all(any(folder.glob(pattern)) for pattern in file.holds)
+        if complete and not work_folder(target, folder).exists():
+            return "ready"
+    elif target.exists() and not fault_of(target, file):
+        return "ready"
+    begun = target.exists() or _part(target).exists()
+    return "started" if begun else "missing"
 
 
-def _all_held(patterns, folder):
-    return all(next(folder.glob(pattern), None) is not None for pattern in patterns)
+def fault_of(path, file):
+    """Return how the file at ``path`` differs from the manifest's ``file``; None if it does not."""
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        return f"it has {size} bytes, expected {file.size}"
+    if file.known_hash and not pooch.hashes.hash_matches(path, file.known_hash):
+        return f"its checksum is not the expected {file.known_hash}"
+    with open(path, "rb") as content:
+        beginning = content.read(512)
+    if re.match(rb"\s*<(!doctype html|html)", beginning, re.IGNORECASE):
+        return "it is a web page, not the file"
+    if file.path.endswith(".gz"):
+        try:
+            with gzip.open(path) as content:
+                while content.read(1 << 20):
+                    pass  # gzip compares its checksum at the end
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            return f"it is no whole gzip file: {error}"
+    return None
 
 
-def _stamped(file, root):
-    """Whether an earlier run verified the file, in the state in which it is now."""
-    target = root / file.path
-    stamp = _read_json(_beside(target, ".stamp"))
-    if "sha256" not in stamp or any(stamp.get(k) != value for k, value in file.facts.items()):
-        return False
-    if file.unpack:  # the archive itself may be deleted to save room
-        return _all_held(file.holds, root / file.unpack)
-    with contextlib.suppress(FileNotFoundError):
-        found = target.stat()
-        return (found.st_size, found.st_mtime_ns) == (stamp.get("size"), stamp.get("mtime_ns"))
-    return False
-
-
-def _write_stamp(file, root, facts):
-    target = root / file.path
-    facts = {**facts, "mtime_ns": target.stat().st_mtime_ns}
-    write_text(_beside(target, ".stamp"), json.dumps(facts, indent=2) + "\n")
-
-
-def _beside(path, ending):
-    return path.with_name(path.name + ending)
-
-
-def _part(target):
-    return _beside(target, ".part")
-
-
-def _read_json(path):
-    with contextlib.suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
-    return {}
-
-
-def _say(message):
-    print(message, file=sys.stderr, flush=True)
+def _unpack(target, root, file):
+    """Unpack ``target`` if it is an archive; return what is wrong with it, None if nothing is."""
+    if not file.unpack:
+        return None
+    try:
+        log.info(f"unpacking {file.path} into {file.unpack}")
+        unpack(target, root / file.unpack, file.holds)
+    except WrongFileError as error:
+        return str(error)
+    log.info(f"{file.path} may be deleted")
+    return None
 
 
 # --- Fetching ---
 
 
-def fetch(item, root, timeout=30.0, tries=3, wait=1.0):
-    """Bring every file of ``item`` to its place below the folder ``root``, verified and unpacked.
+class PlaceError(UserError):
+    """One place gave no good copy of a file."""
 
-    What is there already is left alone; a file put there by hand is verified and used. A server
-    that is silent for ``timeout`` seconds is given up; a place is tried ``tries`` times, with
-    pauses of ``wait``, 2 ``wait``, 4 ``wait`` … seconds, before the next one. Raises DownloadError
-    when a file cannot be had, once all files of the item were tried.
+
+class Client:
+    """Fetches files over one session, and remembers the hosts that it could not reach.
+
+    A server that is silent for ``timeout`` seconds is given up. A busy or unreachable one is asked
+    ``tries`` times, with pauses that begin at ``wait`` seconds and double.
     """
-    root = Path(root)
-    failures = []
-    for file in item.files:
+
+    def __init__(self, timeout: float = 30.0, tries: int = 3, wait: float = 1.0):
+        self.timeout, self.tries, self.unreachable = timeout, tries, set()
+        retry = Retry(
+            total=tries - 1, backoff_factor=wait, raise_on_status=False,
+            status_forcelist=(408, 425, 429, 500, 502, 503, 504),
+        )
+        self.session = requests.Session()
+        self.session.headers.update({"User-Agent": "objseg", "Accept-Encoding": "identity"})
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, HTTPAdapter(max_retries=retry))
+
+    def fetch(self, item: Item, root: Path) -> list[File]:
+        """Bring the files of ``item`` to their places below ``root``, verified and unpacked.
+
+        What is ready is left alone, and a file put there by hand is verified and used. Returns the
+        files that no place gave. Raises DownloadError where the file in place is wrong, and
+        OSError where the disk is full: what has arrived is kept and continued.
+        """
+        return [file for file in item.files if not self._make_ready(item.name, file, Path(root))]
+
+    def _make_ready(self, name, file, root):
+        target = root / file.path
+        if _file_state(file, root) != "ready":
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                fault = fault_of(target, file) or _unpack(target, root, file)
+                if fault:
+                    raise DownloadError(
+                        f"{target} is not the right file: {fault}. Move it away and run: "
+                        f"python tools/download.py {name}"
+                    )
+            elif not any(self._fetch_from(place, file, root) for place in file.places):
+                return False
+        log.info(f"{name}: {file.unpack or file.path} is ready")
+        return True
+
+    def _fetch_from(self, place, file, root):
+        """Download, verify and unpack ``file``; return whether ``place`` had a good one."""
+        host = urlsplit(place).hostname
+        if host in self.unreachable:
+            return False
+        log.info(f"fetching {place}")
         target = root / file.path
         try:
-            with _alone_in(target.parent):
-                _fetch_file(item, file, root, timeout, tries, wait)
-        except (DownloadError, RoomError) as error:
-            failures.append(str(error))
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            failures.append(
-                f"{file.path}: the disk of {root} is full. What arrived is kept; make room and run "
-                f"this command again."
-            )
-    if failures:
-        raise DownloadError(f"{item.name}: " + "\n".join(failures))
-
-
-@contextlib.contextmanager
-def _alone_in(folder):
-    """Let one process at a time download into ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say(f"waiting for another download into {folder}")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            pass  # some network file systems lock no folders; go on without
-        yield
-    finally:
-        os.close(handle)
-
-
-def _fetch_file(item, file, root, timeout, tries, wait):
-    target, part = root / file.path, _part(root / file.path)
-    state = _file_state(file, root)
-    if state == "found":
-        _say(f"{item.name}: found {', '.join(file.holds)} in {file.unpack}; used as they are")
-    elif state == "ready":
-        _say(f"{item.name}: {file.unpack or file.path} is ready")
-    elif target.exists():
-        try:
-            facts = _accept(file, root, target)
-        except WrongFileError as error:
-            raise DownloadError(
-                f"{target} is not the right file: {error}. Move it away and run this command again."
-            ) from error
-        _write_stamp(file, root, facts)
-        _say(f"{item.name}: {file.path} was there and is good")
-    else:
-        errors = []
-        for place in file.places:
+            resumed = _part(target).exists()
             try:
-                facts = _fetch_from(place, item, file, root, timeout, tries, wait)
-                break
-            except PlaceError as error:
-                errors.append(f"  {place}\n    {error}")
-                _say(f"{item.name}: {place}: {error}")
+                self._retrieve(place, file, root)
+            except WrongFileError as error:
+                if not resumed:
+                    raise
+                # A part of another copy of the file cannot be continued.
+                log.warning(f"the resumed file is wrong ({error}); starting from its beginning")
+                self._retrieve(place, file, root)
+        except requests.ConnectionError as error:
+            cause = getattr(error.args[0], "reason", error)
+            log.warning(f"{place}: not reachable or broken off: {str(cause).rpartition(': ')[2]}")
+            if not _part(target).exists():
+                self.unreachable.add(host)
+        except (requests.RequestException, PlaceError, WrongFileError) as error:
+            log.warning(f"{place}: {error}")
         else:
-            raise DownloadError(_by_hand(item, file, root, errors))
-        os.replace(part, target)
-        _beside(part, ".from").unlink(missing_ok=True)
-        _write_stamp(file, root, facts)
-        _say(f"{item.name}: {file.path} is ready, sha256 {facts['sha256']}")
-        if file.unpack:
-            _say(f"{item.name}: unpacked into {file.unpack}; {file.path} may be deleted")
+            return True
+        return False
 
-
-def _by_hand(item, file, root, errors):
-    expected = [amount(file.size)] + [f"{k} {v}" for k, v in file.facts.items() if k != "size"]
-    lines = [f"no place gave a good copy of {file.path}", *errors]
-    lines.append(f"Fetch it by hand ({', '.join(expected)}) from any copy you trust.")
-    if item.by_hand:
-        lines.append(item.by_hand)
-    lines.append(f"Put it at {root / file.path}")
-    lines.append(f"and run `python tools/download.py {item.name}` again: it verifies the file"
-                 + (" and unpacks it." if file.unpack else "."))
-    return "\n".join(lines)
-
-
-def _fetch_from(place, item, file, root, timeout, tries, wait):
-    """Download ``file`` from one place into its part file, accept it, and return its facts."""
-    part = _part(root / file.path)
-    _say(f"{item.name}: fetching {place}")
-    failed, restarted = 0, False
-    while True:
-        before = part.stat().st_size if part.exists() else 0
+    def _retrieve(self, place, file, root):
+        target = root / file.path
         try:
-            resumed = _transfer(place, file, part, timeout)
-            return _accept(file, root, part)
-        except WrongFileError as error:
-            part.unlink()
-            # Two halves of different files can come together when a server changes its copy.
-            if not resumed or restarted:
-                raise PlaceError(str(error)) from error
-            restarted = True
-            _say(f"{item.name}: the resumed file is wrong ({error}); starting from its beginning")
-        except PlaceError as error:
-            gained = (part.stat().st_size if part.exists() else 0) - before
-            failed = 0 if gained >= HEADWAY else failed + 1
-            if not error.again or failed >= tries:
-                raise
-            pause = wait * 2 ** max(failed - 1, 0)
-            _say(f"{item.name}: {error}; trying again in {pause:g} s")
-            time.sleep(pause)
-
-
-def _transfer(url, file, part, timeout):
-    """Complete the part file by one request; return whether it continued an earlier one.
-
-    Beside the part file lies a note of where it came from, for a part is only continued from the
-    same URL, and, where the server names its version of the file, from the same version.
-    """
-    note = _beside(part, ".from")
-    origin = _read_json(note)
-    start = part.stat().st_size if part.exists() and origin.get("url") == url else 0
-    if file.size is not None and start > file.size:
-        start = 0
-    if start and start in (file.size, origin.get("size")):
-        return True
-    headers = {"User-Agent": "objseg", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if origin.get("version"):
-            headers["If-Range"] = origin["version"]
-    with _open(url, headers, timeout, part) as response:
-        if response.status == 206:
-            span = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-            if not start or not span or int(span.group(1)) != start:
-                part.unlink()
-                raise PlaceError("it sent another part of the file than the one asked", again=True)
-        elif response.status == 200:
-            start = 0
-        else:
-            raise PlaceError(f"HTTP status {response.status}, expected 200")
-        if response.headers.get_content_type() == "text/html":
-            raise PlaceError("it sent a web page, not the file")
-        length = response.headers.get("Content-Length", "")
-        total = start + int(length) if length.isdigit() else None
-        if None not in (total, file.size) and total != file.size:
-            raise PlaceError(f"its file has {total} bytes, expected {file.size}")
-        check_room(part.parent, (total or file.size or 0) - start)
-        if not start:
-            tag = response.headers.get("ETag", "")
-            version = tag if tag.startswith('"') else response.headers.get("Last-Modified")
-            write_text(note, json.dumps({"url": url, "version": version, "size": total}))
-        with open(part, "ab" if start else "wb") as output:
-            _receive(response, output, start, total, file)
-    return start > 0
-
-
-def _open(url, headers, timeout, part):
-    try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
-    except urllib.error.HTTPError as error:
-        error.close()
-        again = error.code in (408, 425, 429) or error.code >= 500
-        if error.code == 416 and "Range" in headers:  # nothing follows the part, so it is no part
-            part.unlink()
-            again = True
-        raise PlaceError(f"HTTP status {error.code} {error.reason}", again) from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise PlaceError(
-                f"its certificate cannot be verified ({error.reason.verify_message}); "
-                f"are the system's CA certificates installed (package ca-certificates)?"
-            ) from error
-        unknown = isinstance(error.reason, socket.gaierror)
-        raise PlaceError(f"not reachable: {error.reason}", again=not unknown) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise PlaceError(f"not reachable: {error or type(error).__name__}", again=True) from error
-
-
-def _receive(response, output, start, total, file):
-    """Copy the body of ``response`` to ``output``, showing progress in MiB."""
-    done, name = start, Path(file.path).name
-    with contextlib.ExitStack() as stack:
-        expected = total or file.size
-        if expected:
-            progress = stack.enter_context(
-                Progress(-(-expected >> 20), name, "MiB", initial=start >> 20)
+            pooch.retrieve(
+                place, file.known_hash, target.name, target.parent,
+                downloader=lambda url, output, _: self._download(url, output, file, target),
             )
-        while total is None or done < total:
+        except ValueError as error:  # pooch found another checksum, and keeps no such file
+            raise WrongFileError(str(error)) from error
+        fault = fault_of(target, file) or _unpack(target, root, file)
+        if fault:
+            target.unlink()
+            raise WrongFileError(fault)
+
+    def _download(self, url, output, file, target):
+        """Complete the part file of ``target``, and move it to ``output``, a name of pooch's."""
+        part, failed = _part(target), 0
+        while True:
+            before = part.stat().st_size if part.exists() else 0
             try:
-                block = response.read1(BLOCK)
-            except (OSError, http.client.HTTPException) as error:
-                raise PlaceError(
-                    f"broke off after {done} bytes ({error or type(error).__name__})", again=True
-                ) from error
-            if not block:
+                self._continue(url, part, file)
                 break
+            except requests.ConnectionError:
+                gained = (part.stat().st_size if part.exists() else 0) - before
+                failed = 0 if gained >= HEADWAY else failed + 1
+                if gained == 0 or failed >= self.tries:
+                    raise
+        os.replace(part, output)
+
+    def _continue(self, url, part, file):
+        """Request what is missing of ``part`` and append it."""
+        start = part.stat().st_size if part.exists() else 0
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        with self.session.get(url, stream=True, timeout=self.timeout, headers=headers) as response:
+            span = response.headers.get("Content-Range", "")
+            if response.status_code == 416:  # nothing follows the part: it is whole, or no part
+                if not span.endswith(f"/{start}"):
+                    part.unlink()
+                    raise requests.ConnectionError("the server has less than was fetched before")
+                return
+            response.raise_for_status()
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise PlaceError("it sent a web page, not the file")
+            if not span.startswith(f"bytes {start}-"):
+                start = 0  # the server sends all of it again
+            length = response.headers.get("Content-Length")
+            total = start + int(length) if length else None
+            if None not in (total, file.size) and total != file.size:
+                raise PlaceError(f"its file has {total} bytes, expected {file.size}")
+            with open(part, "ab") as output:
+                _claim(output, part)
+                output.seek(output.truncate(start))
+                _receive(response, output, total or file.size)
+
+
+def _part(target):
+    """Return the file that holds what has arrived of ``target``."""
+    return target.with_name(target.name + ".part")
+
+
+def _receive(response, output, total):
+    """Append the body of ``response`` to ``output``, up to ``total`` bytes (None: unknown)."""
+    done = output.tell()
+    room = shutil.disk_usage(Path(output.name).parent).free
+    if total and total - done > room:
+        raise DownloadError(
+            f"{output.name}: {amount(total - done)} more are needed on the disk, {amount(room)} "
+            "are free; make room and run the command again"
+        )
+    name = Path(output.name).stem
+    with Progress(-(-(total or 0) >> 20), name, "MiB", initial=done >> 20) as progress:
+        for block in _blocks(response):
             output.write(block)
-            if expected:
-                progress.advance(((done + len(block)) >> 20) - (done >> 20))
+            progress.advance((done + len(block) >> 20) - (done >> 20))
             done += len(block)
-            if file.size and done > file.size:
-                raise PlaceError(f"it sends more than the expected {file.size} bytes")
-    if total is not None and done < total:
-        raise PlaceError(f"broke off after {done} of {total} bytes", again=True)
+            if total and done > total:
+                raise PlaceError(f"it sends more than the expected {total} bytes")
 
 
-# --- Verifying ---
+def _blocks(response):
+    """Yield the body of ``response`` as it arrives, up to a break, which iter_content would not."""
+    try:
+        while block := response.raw.read1(BLOCK):
+            yield block
+    except HTTPError as error:
+        raise requests.ConnectionError(error) from error
 
 
-def _accept(file, root, path):
-    """Verify ``path`` as a copy of ``file``, unpack it if need be, and return its facts."""
-    facts = verify(path, file)
-    if file.unpack:
-        unpack(path, root / file.unpack, _work_folder(file, root), file.holds)
-    return facts
-
-
-def verify(path, file):
-    """Return {size, sha1, sha256} of ``path``; WrongFileError if ``file`` has other ones."""
-    facts = {"size": Path(path).stat().st_size}
-    hashes = {"sha1": hashlib.sha1(), "sha256": hashlib.sha256()}
-    with open(path, "rb") as content:
-        beginning = content.read(512)
-        if re.match(rb"\s*<(!doctype html|html)", beginning, re.IGNORECASE):
-            raise WrongFileError("it is a web page, not the file")
-        if file.path.endswith(".gz") and beginning[:2] != b"\x1f\x8b":
-            raise WrongFileError("it is no gzip file")
-        if file.size is not None and facts["size"] != file.size:
-            raise WrongFileError(f"it has {facts['size']} bytes, expected {file.size}")
-        content.seek(0)
-        for block in iter(lambda: content.read(1 << 20), b""):
-            for digest in hashes.values():
-                digest.update(block)
-    facts.update((name, digest.hexdigest()) for name, digest in hashes.items())
-    for name, value in file.facts.items():
-        if facts[name] != value:
-            raise WrongFileError(f"its {name} is {facts[name]}, expected {value}")
-    return facts
-
-
-def _work_folder(file, root):
-    return root / file.unpack / f".unpacking-{PurePosixPath(file.path).name}"
+def _claim(output, part):
+    """Lock an open part file, for one process at a time."""
+    try:
+        fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DownloadError(f"{part}: another process is fetching it; wait for its end") from None

@@ -9,10 +9,11 @@ from common import environment
 environment.enter()
 
 import argparse
+import logging
 import sys
+from pathlib import Path
 
-from objseg.archives import amount
-from objseg.download import fetch, item_size, item_state, read_manifest
+from objseg.download import Client, amount, by_hand, item_state, read_manifest
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 
@@ -20,12 +21,12 @@ from objseg.files import REPOSITORY
 def print_list(items, root):
     """Print a table of the items, their state below the folder ``root``, size and terms."""
     for item in items.values():
-        print(f"{item.name:18}{item_state(item, root):10}{amount(item_size(item)):14}{item.about}")
+        print(f"{item.name:18}{item_state(item, root):10}{amount(item.size):14}{item.about}")
         print(f"{'':42}terms: {item.terms}")
 
 
 def main():
-    """Run the tool; the exit status is 1 when something could not be fetched."""
+    """Fetch what the command line names; raise UserError if something could not be fetched."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,23 +42,39 @@ def main():
     items = read_manifest(arguments.manifest)
     if arguments.list:
         print_list(items, arguments.dir)
-        return 0
+        return
     names = list(items) if arguments.all else arguments.names
     unknown = [name for name in names if name not in items]
     if unknown or not names:
         found = f"no such NAME: {', '.join(unknown)}" if unknown else "no NAME given"
         parser.error(f"{found}; known are {', '.join(items)}")
 
-    failed = []
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    client, root = Client(), Path(arguments.dir)
+    missing, failed = [], []
     for name in names:
         try:
-            fetch(items[name], arguments.dir)
-        except (UserError, OSError) as error:
+            files = client.fetch(items[name], root)
+        except UserError as error:
             print(f"error: {error}", file=sys.stderr)
+            files = []
             failed.append(name)
+        if files:
+            failed.append(name)
+            missing += [by_hand(items[name], file, root) for file in files]
+    if client.unreachable:
+        print(
+            f"Not reachable from here: {', '.join(sorted(client.unreachable))}. Is there a "
+            "network, or does it need a proxy (https_proxy)?", file=sys.stderr,
+        )
+    if missing:
+        print("Where each file belongs, and where it is published:", *missing, sep="\n",
+              file=sys.stderr)
     if failed:
-        print(f"error: not fetched: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+        raise UserError(
+            f"not fetched: {', '.join(failed)}. Put the files where they are named, then run: "
+            f"python tools/download.py {' '.join(failed)}"
+        )
 
 
 if __name__ == "__main__":
