@@ -3,5 +3,6 @@
 Pictures and masks become a data set (``data``), candidate regions are proposed (``regions``),
 batches are made (``batches``), a net is trained (``training``), a method turns an image and
 expressions into masks (``methods``), and ``evaluation`` scores and times them. ``caffe`` asks Caffe
-for devices and weights, ``parallel`` shares work among processes, ``synthesis`` draws scenes.
+for devices and weights, ``parallel`` shares work among processes, ``synthesis`` draws scenes, and
+``download`` fetches the published files.
 """

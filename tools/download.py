@@ -13,7 +13,8 @@ import logging
 import sys
 from pathlib import Path
 
-from objseg.download import Client, amount, by_hand, item_state, read_manifest
+from objseg.download.client import Client, item_state
+from objseg.download.manifest import amount, by_hand, read_manifest
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 
@@ -30,11 +31,11 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch; see --list")
-    parser.add_argument("--all", action="store_true", help="fetch everything")
-    parser.add_argument("--list", action="store_true", help="show the names and what is there")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch, such as vgg16; --list shows the names")
+    parser.add_argument("--all", action="store_true", help="fetch everything that --list shows")
+    parser.add_argument("--list", action="store_true", help="print each NAME, whether it is here, its size and its terms")
     parser.add_argument("--dir", default=REPOSITORY, metavar="DIR",
-                        help="folder in which data/ and models/ lie (default: the repository)")
+                        help="folder whose data/ and models/ are filled (default: the repository)")
     parser.add_argument("--manifest", default=REPOSITORY / "data" / "manifest.json", metavar="FILE",
                         help="list of names, places and checksums (default: data/manifest.json)")
     arguments = parser.parse_args()

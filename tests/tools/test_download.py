@@ -17,19 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from objseg import archives, download
-from objseg.archives import WrongFileError, unpack
-from objseg.download import (
-    Client,
-    DownloadError,
-    File,
-    Item,
-    by_hand,
-    fault_of,
-    item_state,
-    read_manifest,
-)
-from objseg.errors import is_for_user
+from objseg.download import archives, client
+from objseg.download.archives import WrongFileError, unpack
+from objseg.download.client import Client, DownloadError, fault_of, item_state
+from objseg.download.manifest import File, Item, by_hand, read_manifest
+from objseg.errors import UserError, is_for_user
 from objseg.files import REPOSITORY
 
 BODY = bytes(range(256)) * 400  # 102,400 bytes
@@ -311,9 +303,9 @@ def test_a_host_that_is_not_reached_is_named_and_not_asked_again(
     monkeypatch.setattr(socket, "getaddrinfo", no_such_host)
     monkeypatch.setenv("no_proxy", "127.0.0.1,no-such-host")
     file = File(path="models/w", places=("http://no-such-host/w", "http://127.0.0.1:1/w"))
-    client = Client(timeout=0.3, tries=1)
-    assert client.fetch(Item("w", "", "", (file, file)), tmp_path) == [file, file]
-    assert client.unreachable == {"no-such-host", "127.0.0.1"}
+    asked = Client(timeout=0.3, tries=1)
+    assert asked.fetch(Item("w", "", "", (file, file)), tmp_path) == [file, file]
+    assert asked.unreachable == {"no-such-host", "127.0.0.1"}
     assert caplog.text.count("Name or service not known") == 1
     assert caplog.text.count("refused") == 1
 
@@ -345,15 +337,15 @@ def test_a_file_changed_after_it_was_verified_is_no_longer_ready(server, tmp_pat
 def test_a_full_disk_is_said_before_and_during_the_transfer(server, tmp_path, monkeypatch):
     server.pages["/w"] = BODY
     with monkeypatch.context() as patch:
-        usage = download.shutil.disk_usage(tmp_path)._replace(free=1000)
-        patch.setattr(download.shutil, "disk_usage", lambda path: usage)
+        usage = client.shutil.disk_usage(tmp_path)._replace(free=1000)
+        patch.setattr(client.shutil, "disk_usage", lambda path: usage)
         with pytest.raises(DownloadError, match="100.0 KiB more are needed .* 1.0 KiB are free"):
             get(item(server, "/w"), tmp_path)
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download, "_receive", full)
+    monkeypatch.setattr(client, "_receive", full)
     with pytest.raises(OSError, match="No space left") as raised:
         get(item(server, "/w", "/w"), tmp_path)
     assert is_for_user(raised.value)
@@ -525,7 +517,7 @@ def test_the_checksums_are_those_of_the_real_annotations():
 def test_a_broken_manifest_names_itself(tmp_path, file):
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps({"items": {"a": {"about": "", "terms": "", "files": [file]}}}))
-    with pytest.raises(DownloadError, match="manifest.json: not a manifest"):
+    with pytest.raises(UserError, match="manifest.json: not a manifest"):
         read_manifest(manifest)
 
 

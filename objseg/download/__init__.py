@@ -1,0 +1,1 @@
+"""Fetch the published data and weights: what there is, the transfer, and the unpacking."""
