@@ -31,9 +31,11 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch, such as vgg16; --list shows the names")
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help="what to fetch, such as vgg16; --list shows the names")
     parser.add_argument("--all", action="store_true", help="fetch everything that --list shows")
-    parser.add_argument("--list", action="store_true", help="print each NAME, whether it is here, its size and its terms")
+    parser.add_argument("--list", action="store_true",
+                        help="print each NAME, whether it is here, its size and its terms")
     parser.add_argument("--dir", default=REPOSITORY, metavar="DIR",
                         help="folder whose data/ and models/ are filled (default: the repository)")
     parser.add_argument("--manifest", default=REPOSITORY / "data" / "manifest.json", metavar="FILE",
