@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from objseg.synthesis.sprites import smooth_noise
+from objseg.synthesis.canvas import smooth_noise
 
 STUFF = ("sky", "hills", "mountains", "grass", "sand", "snow", "road", "water")
 GROUNDS = {  # far colour, near colour, strength of the texture
