@@ -26,8 +26,36 @@ def print_list(items, root):
         print(f"{'':42}terms: {item.terms}")
 
 
+def fetch(items, root):
+    """Fetch ``items`` below the folder ``root``; raise UserError if something could not be had."""
+    client, missing, failed = Client(), [], []
+    for item in items:
+        try:
+            files = client.fetch(item, root)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed.append(item.name)
+        else:
+            if files:
+                failed.append(item.name)
+            missing += [by_hand(item, file, root) for file in files]
+    if client.unreachable:
+        print(
+            f"Not reachable from here: {', '.join(sorted(client.unreachable))}. Is there a "
+            "network, or does it need a proxy (https_proxy)?", file=sys.stderr,
+        )
+    if missing:
+        print("Where each file belongs, and where it is published:", *missing, sep="\n",
+              file=sys.stderr)
+    if failed:
+        raise UserError(
+            f"not fetched: {', '.join(failed)}. Put the files where they are named, then run: "
+            f"python tools/download.py {' '.join(failed)}"
+        )
+
+
 def main():
-    """Fetch what the command line names; raise UserError if something could not be fetched."""
+    """Parse the command line; list or fetch."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,31 +81,7 @@ def main():
         parser.error(f"{found}; known are {', '.join(items)}")
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    client, root = Client(), Path(arguments.dir)
-    missing, failed = [], []
-    for name in names:
-        try:
-            files = client.fetch(items[name], root)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            files = []
-            failed.append(name)
-        if files:
-            failed.append(name)
-            missing += [by_hand(items[name], file, root) for file in files]
-    if client.unreachable:
-        print(
-            f"Not reachable from here: {', '.join(sorted(client.unreachable))}. Is there a "
-            "network, or does it need a proxy (https_proxy)?", file=sys.stderr,
-        )
-    if missing:
-        print("Where each file belongs, and where it is published:", *missing, sep="\n",
-              file=sys.stderr)
-    if failed:
-        raise UserError(
-            f"not fetched: {', '.join(failed)}. Put the files where they are named, then run: "
-            f"python tools/download.py {' '.join(failed)}"
-        )
+    fetch([items[name] for name in names], Path(arguments.dir))
 
 
 if __name__ == "__main__":
