@@ -29,7 +29,7 @@ import signal
 import sys
 from pathlib import Path
 
-from common.switches import positive
+from common.arguments import positive
 
 from models.sizes import SIZES
 from checks import torch_reference

@@ -10,21 +10,17 @@ stopped goes on where it was when the same command is given again; delete the fo
 start afresh.
 """
 
-import os
-
-# One BLAS thread a process, set before anything loads BLAS: processes use the cores better than
-# threads do, and a sum split among threads is rounded otherwise, which moves a pixel now and then.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from common import environment
 
-environment.enter()
+# One BLAS thread per process: processes use the cores better than threads do, and a sum split among
+# threads is rounded otherwise, which moves a pixel now and then.
+environment.enter(blas_threads=1)
 
-import argparse
 import shlex
 import sys
 
-from common.switches import add_methods, choose_workers, chosen
+from common.arguments import Parser, add_net_workers, net_workers, positive
+from common.method_arguments import add_methods, chosen
 
 from objseg.evaluation.evaluate import assist, evaluate
 from objseg.methods.table1 import passes
@@ -37,30 +33,21 @@ from objseg.evaluation.report.text import terminal
 
 def parse():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     add_methods(parser)
-    parser.add_argument("--limit", type=int, metavar="N",
+    parser.add_argument("--limit", type=positive, metavar="N",
                         help="only the first N samples; their report goes to OUT/firstN")
-    parser.add_argument("--workers", type=int, metavar="N",
-                        help="processes; the numbers are the same for any N (default: a process a "
-                        "core, at most 4; 1 on a GPU)")
+    add_net_workers(parser)
     parser.add_argument("--mpi", action="store_true",
                         help="be one of the processes of mpirun, which share the images")
     parser.add_argument("--compat-authors", action="store_true",
                         help="map masks to the image as the authors' TensorFlow code does")
-    options = parser.parse_args()
-    for name in ("limit", "workers"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name} is {value}, must be at least 1")
-    choose_workers(options)
-    return options
+    return parser.parse_args()
 
 
 def run(options, ranks):
     """Evaluate every method, print Table 1, write the report."""
+    workers = net_workers(options)
     if options.gpu is not None:
         options.gpu += ranks.local_rank
     dataset, configurations, out = chosen(options, compat_authors=options.compat_authors)
@@ -72,8 +59,7 @@ def run(options, ranks):
     unreadable = {}
     by_pass = [
         evaluate(
-            dataset, options.split, group, out / "journal", samples, unreadable, options.workers,
-            ranks,
+            dataset, options.split, group, out / "journal", samples, unreadable, workers, ranks,
         )
         for group in passes(configurations)
     ]

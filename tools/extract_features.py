@@ -6,19 +6,13 @@
 A second run makes only what is missing or what other proposals, regions or weights have outdated.
 """
 
-import os
-
-# One BLAS thread a process, set before anything loads BLAS: processes use the cores better.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from common import environment
 
-environment.enter()
+environment.enter(blas_threads=1)  # processes use the cores better than threads do
 
-import argparse
 from pathlib import Path
 
-from common.switches import add_data, add_device, choose_workers
+from common.arguments import Parser, add_data, add_device, add_net_workers, add_size, net_workers
 
 from models.sizes import SIZES
 from objseg.errors import UserError
@@ -30,9 +24,8 @@ from objseg.methods.table1 import conventional_prototxt
 
 def parse():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
+    add_size(parser)
     add_data(parser)
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
     parser.add_argument("--proposals", type=Path, metavar="DIR", help="default DATA/proposals")
@@ -41,14 +34,9 @@ def parse():
     parser.add_argument("--prototxt", type=Path, metavar="DIR",
                         help="folder of deploy_crops.prototxt (default: the size's)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default DATA/features/SIZE")
-    parser.add_argument("--workers", type=int, metavar="N",
-                        help="processes (default: a process a core, at most 4; 1 on a GPU)")
+    add_net_workers(parser)
     add_device(parser)
-    options = parser.parse_args()
-    if options.workers is not None and options.workers < 1:
-        parser.error(f"--workers is {options.workers}, must be at least 1")
-    choose_workers(options)
-    return options
+    return parser.parse_args()
 
 
 def main():
@@ -69,7 +57,7 @@ def main():
     out = options.out or dataset.directory / "features" / size.name
     counts = extract(
         dataset, images, options.proposals or dataset.directory / "proposals", deploy, weights,
-        out, options.workers, options.gpu,
+        out, net_workers(options), options.gpu,
     )
     print(
         f"{out}: features of {counts['made']} images made, {counts['kept']} were up to date, "

@@ -13,34 +13,30 @@ from common import environment
 
 environment.enter()
 
-import argparse
 import json
-import os
 from pathlib import Path
 
-from common.switches import evaluation_folder, positive
+from common.arguments import REFERIT, Parser, add_data, add_workers, positive
+from common.method_arguments import evaluation_folder
 
 from objseg.errors import UserError
 from objseg.methods.box_predictions import NOTHING, read_predictions, score
 from objseg.data.dataset import Dataset
-from objseg.files import REPOSITORY, Progress, sha256, write_text
+from objseg.files import Progress, sha256, write_text
 from objseg.metrics import NAMES, summarize
 from objseg.evaluation.report.results import HEADINGS
 
 
 def parse():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("boxes", type=Path, nargs="?", metavar="CSV", help="predicted boxes")
     parser.add_argument("--method", metavar="NAME",
                         help="only the boxes of this method, where the file has a column method")
     parser.add_argument("--evaluation", type=Path, metavar="DIR",
                         help="folder that tools/eval_referit.py wrote, whose samples.csv is read "
                         "(default: the one that it writes for the test split of --data)")
-    parser.add_argument("--data", type=Path, default=REPOSITORY / "data/referit", metavar="DIR",
-                        help="prepared data set (default: data/referit)")
+    add_data(parser, REFERIT)
     parser.add_argument("--iterations", type=positive, default=5, metavar="N",
                         help="iterations of GrabCut (default: 5)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N predictions")
@@ -48,8 +44,7 @@ def parse():
                         help="write masks as DIR/<region>_<n>.png, n = 0, 1 ... of a region's rows")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default grabcut.json beside the "
                         "CSV file, grabcut_METHOD.json with --method")
-    parser.add_argument("--workers", type=positive, default=len(os.sched_getaffinity(0)),
-                        metavar="N", help="processes (default: one for each core)")
+    add_workers(parser)
     options = parser.parse_args()
     if options.boxes is None:
         options.boxes = (options.evaluation or evaluation_folder(options.data)) / "samples.csv"

@@ -12,16 +12,13 @@ from common import environment
 
 environment.enter()
 
-import argparse
-import os
 from pathlib import Path
 
-from common.switches import positive
+from common.arguments import REFERIT, Parser, add_data, add_workers, positive
 
 from objseg.errors import UserError
 from objseg.data.dataset import SPLITS, Dataset
 from objseg.regions.edge_boxes import default_forest
-from objseg.files import REPOSITORY
 from objseg.regions.making import Boxes, Segments, make_proposals, recall
 from objseg.regions.proposals import COUNT
 
@@ -30,12 +27,9 @@ THRESHOLDS = (0.5, 0.7)
 
 def parse():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--kind", choices=["boxes", "segments", "both"], default="both")
-    parser.add_argument("--data", type=Path, default=REPOSITORY / "data/referit", metavar="DIR",
-                        help="prepared data set (default: data/referit)")
+    add_data(parser, REFERIT)
     parser.add_argument("--split", choices=[*sorted(SPLITS), "all"], default="all")
     parser.add_argument("--count", type=positive, default=COUNT, metavar="N",
                         help=f"proposals of an image at most (default: {COUNT})")
@@ -48,8 +42,7 @@ def parse():
                         help="structured forest for the edges, OpenCV's model.yml.gz, or none for "
                         "colour gradients (default: models/structured_edges.yml.gz if "
                         "tools/download.py has fetched it, else none)")
-    parser.add_argument("--workers", type=positive, default=len(os.sched_getaffinity(0)),
-                        metavar="N", help="processes (default: one for each core)")
+    add_workers(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: DATA/proposals")
     parser.add_argument("--overwrite", action="store_true",
                         help="delete what was made with other settings")

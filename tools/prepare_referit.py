@@ -12,10 +12,9 @@ from common import environment
 
 environment.enter()
 
-import argparse
 from pathlib import Path
 
-from common.switches import positive
+from common.arguments import REFERIT, Parser, add_workers, positive
 
 from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY
@@ -24,12 +23,10 @@ from objseg.data.prepare import prepare, summary_text
 
 def main():
     """Parse the command line, prepare, print the counts."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--raw", type=Path, default=REPOSITORY / "data/raw/referit", metavar="DIR",
                         help="raw data set (default: data/raw/referit)")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "data/referit", metavar="DIR",
+    parser.add_argument("--out", type=Path, default=REFERIT, metavar="DIR",
                         help="prepared data set (default: data/referit)")
     parser.add_argument("--vocabulary", type=Path, metavar="FILE",
                         help="use this vocabulary instead of one from the trainval expressions")
@@ -37,8 +34,7 @@ def main():
                         help="times a word must occur in trainval to get a row (default: 2)")
     parser.add_argument("--annotations-only", action="store_true",
                         help="no images and masks: sizes and boxes from the authors' JSON files")
-    parser.add_argument("--workers", type=positive, metavar="N",
-                        help="processes that read images and masks (default: all processors)")
+    add_workers(parser)
     options = parser.parse_args()
 
     vocabulary = Vocabulary.load(options.vocabulary) if options.vocabulary else None

@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from common.switches import add_data, add_device, positive
+from common.arguments import add_data, add_device, add_size, positive
 
 from models.registry import MODELS
 from models.settings import add_switches, chosen_recipe
@@ -40,6 +40,7 @@ def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_size(parser)
     add_data(parser)
     parser.add_argument("--raw", type=Path, metavar="DIR",
                         help="what --data is made of (default: data/raw/NAME, NAME being its own)")

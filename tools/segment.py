@@ -11,13 +11,13 @@ from common import environment
 
 environment.enter()
 
-import argparse
 import re
 import sys
 from pathlib import Path
 
 import numpy as np
-from common.switches import add_device, add_nets
+from common.arguments import Parser, add_device, add_size
+from common.method_arguments import add_nets
 
 from models.sizes import SIZES
 from objseg.errors import UserError
@@ -31,13 +31,11 @@ from objseg.plots import overlay
 
 def parse():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("image", type=Path)
     parser.add_argument("expressions", nargs="+", metavar="expression")
     parser.add_argument("--method", choices=("highres", "lowres"), default="highres")
-    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
+    add_size(parser)
     parser.add_argument("--weights", type=Path, metavar="FILE",
                         help="in place of the file that training leaves for the size")
     add_nets(parser)

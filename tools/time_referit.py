@@ -15,12 +15,12 @@ from common import environment
 
 environment.enter()
 
-import argparse
 import json
 import sys
 from functools import partial
 
-from common.switches import add_methods, chosen, positive
+from common.arguments import Parser, positive
+from common.method_arguments import add_methods, chosen
 
 from objseg.caffe.blas import caffes_blas
 from objseg.files import Progress, write_text
@@ -30,9 +30,7 @@ from objseg.evaluation.table2 import draw_cases, measure, table
 
 def parse():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     add_methods(parser)
     parser.add_argument("--samples", type=positive, default=20, metavar="N",
                         help="images to time each method on, drawn at random (default: 20)")

@@ -23,7 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.switches import add_device
+from common.arguments import add_device
 
 from models.prototxt import generate
 from models.registry import MODELS

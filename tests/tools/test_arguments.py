@@ -1,7 +1,7 @@
 """Switches that several tools have."""
 
 import pytest
-from common.switches import chosen_weights
+from common.method_arguments import chosen_weights
 
 from objseg.errors import UserError
 

@@ -2,10 +2,11 @@
 
 Every tool begins with ``from common import environment`` and ``environment.enter()`` and ends with
 ``environment.run(main)``. This file runs on the host's Python, so it uses the standard library
-alone. Importing it puts the repository and its Python layers on ``sys.path``.
+alone. Importing it changes nothing.
 """
 
 import importlib.util
+import logging
 import os
 import shutil
 import sys
@@ -14,17 +15,20 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "python_layers")]
-os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe would print thousands of lines a net
 
-
-def enter():
+def enter(blas_threads: int | None = None):
     """Return at once where Caffe is at hand; elsewhere start this script again where it is.
 
     The second start goes through ``tools/caffe-env``, which replaces this process: arguments,
-    terminal, process id and exit status stay the caller's.
+    terminal, process id and exit status stay the caller's. Puts the repository and its Python
+    layers on ``sys.path``. ``blas_threads`` is the number of BLAS threads per process where the
+    user's OPENBLAS_NUM_THREADS says none; it counts only before numpy is loaded.
     """
     open_standard_streams()
+    sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "python_layers")]
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe would print thousands of lines per net
+    if blas_threads:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(blas_threads))
     pycaffe = importlib.util.find_spec("caffe")
     # the command may lie beside a Python whose environment is not activated
     places = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
@@ -75,10 +79,14 @@ def run(main):
 
     An error for the user (:mod:`objseg.errors`) goes to standard error as ``error: …`` with status
     1; set OBJSEG_TRACEBACK=1 to see where it came from. Every other error keeps its traceback. An
-    interrupt ends with status 130, a reader that went away (``| head``) quietly with 141.
+    interrupt ends with status 130, a reader that went away (``| head``) quietly with 141. Messages
+    of the library's loggers, from INFO on, are plain lines on standard error.
     """
     from objseg.errors import is_for_user
 
+    logging.basicConfig(format="%(message)s")
+    for name in ("objseg", "models", "__main__"):
+        logging.getLogger(name).setLevel(logging.INFO)
     try:
         status = main()
         sys.stdout.flush()

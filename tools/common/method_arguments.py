@@ -1,0 +1,104 @@
+"""Command-line options of the tools that run methods of Table 1."""
+
+import argparse
+from pathlib import Path
+
+from common.arguments import add_data, add_device, add_size
+
+from models.sizes import SIZES
+from objseg.data.dataset import SPLITS, Dataset
+from objseg.errors import UserError
+from objseg.files import REPOSITORY
+from objseg.methods.table1 import METHODS, Configuration, configure
+
+TRAINED = tuple(dict.fromkeys(method.model for method in METHODS.values() if method.model))
+"""Models that the methods use, in Table 1's order."""
+
+
+def add_method(parser: argparse.ArgumentParser, default: str):
+    """Add --method, repeatable; :func:`chosen_methods` reads it, with the same ``default``."""
+    parser.add_argument("--method", action="append", choices=[*METHODS, "all"], metavar="NAME",
+                        help=f"a row of Table 1, repeatable: {', '.join(METHODS)}, or all "
+                        f"(default: {default})")
+
+
+def chosen_methods(options: argparse.Namespace, default: str) -> list[str]:
+    """Return the names given by --method in the order of Table 1."""
+    asked = options.method or [default]
+    return [name for name in METHODS if name in asked or "all" in asked]
+
+
+def add_nets(parser: argparse.ArgumentParser):
+    """Add --prototxt and --vocabulary, the files that go with trained weights; Paths or None."""
+    parser.add_argument("--prototxt", type=Path, metavar="DIR",
+                        help="folder of deploy_MODEL.prototxt (default: the size's)")
+    parser.add_argument("--vocabulary", type=Path, metavar="FILE",
+                        help="the words that the weights were trained with (default: "
+                        "MODEL_vocabulary.txt beside the weights, else the data set's)")
+
+
+def add_methods(parser: argparse.ArgumentParser):
+    """Add the options that say which methods to run, with which files, on which data set."""
+    add_size(parser)
+    add_data(parser)
+    parser.add_argument("--split", choices=sorted(SPLITS), default="test",
+                        help="images to run on (default: test)")
+    add_method(parser, "highres")
+    parser.add_argument("--weights", action="append", default=[], metavar="[MODEL=]FILE",
+                        help="trained weights, repeatable; MODEL, one of "
+                        f"{', '.join(TRAINED)}, may be left out where the methods use one model "
+                        "(default: the file that training leaves for the size)")
+    add_nets(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="folder of the results (default: out/eval_DATA_SPLIT)")
+    add_device(parser)
+
+
+def chosen(options: argparse.Namespace, **settings) -> tuple[Dataset, list[Configuration], Path]:
+    """Return what :func:`add_methods`' options name: (data set, methods, output folder).
+
+    The Configurations are in the order of Table 1; ``settings`` are further ones of
+    :func:`objseg.methods.table1.configure`.
+    """
+    methods = chosen_methods(options, "highres")
+    size = SIZES[options.size]
+    dataset = Dataset(options.data or REPOSITORY / size.data)
+    weights = chosen_weights(options.weights, methods)
+    configurations = [
+        configure(
+            name, size, dataset.directory, weights.get(METHODS[name].model), options.vocabulary,
+            options.prototxt, options.gpu, **settings,
+        )
+        for name in methods
+    ]
+    out = options.out or evaluation_folder(dataset.directory, options.split)
+    return dataset, configurations, out
+
+
+def evaluation_folder(data: Path, split: str = "test") -> Path:
+    """Return where the results on a ``split`` of the data set in ``data`` go by default."""
+    return REPOSITORY / "out" / f"eval_{data.resolve().name}_{split}"
+
+
+def chosen_weights(texts: list[str], methods: list[str]) -> dict[str, str]:
+    """Turn the values of --weights into {model: path}; a bare FILE is for the only model.
+
+    A value begins with "MODEL=" only where MODEL is a model's name: a path may hold "=", too.
+    """
+    models = [model for model in TRAINED if model in {METHODS[name].model for name in methods}]
+    weights = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if name not in TRAINED:
+            if len(models) != 1:
+                raise UserError(
+                    f"--weights {text}: which model is it for? Write --weights MODEL={text}, "
+                    f"with MODEL one of {', '.join(models or TRAINED)}"
+                )
+            name, path = models[0], text
+        if name not in models:
+            raise UserError(
+                f"--weights {text}: no method that uses the model {name} is chosen; add --method"
+            )
+        weights[name] = path
+    return weights
