@@ -2,7 +2,7 @@
 
 Every tool begins with ``from common import environment`` and ``environment.enter()`` and ends with
 ``environment.run(main)``. This file runs on the host's Python, so it uses the standard library
-alone. Importing it changes nothing.
+alone. Importing it puts the repository and its Python layers on ``sys.path``, and nothing else.
 """
 
 import importlib.util
@@ -14,18 +14,18 @@ import traceback
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "python_layers")]
 
 
 def enter(blas_threads: int | None = None):
     """Return at once where Caffe is at hand; elsewhere start this script again where it is.
 
     The second start goes through ``tools/caffe-env``, which replaces this process: arguments,
-    terminal, process id and exit status stay the caller's. Puts the repository and its Python
-    layers on ``sys.path``. ``blas_threads`` is the number of BLAS threads per process where the
-    user's OPENBLAS_NUM_THREADS says none; it counts only before numpy is loaded.
+    terminal, process id and exit status stay the caller's. ``blas_threads`` is the number of BLAS
+    threads per process where the user's OPENBLAS_NUM_THREADS says none; it counts only before numpy
+    is loaded.
     """
     open_standard_streams()
-    sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "python_layers")]
     os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe would print thousands of lines per net
     if blas_threads:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", str(blas_threads))
