@@ -1,7 +1,13 @@
 """Reading photographs of every kind that users have, and writing pictures."""
 
+import contextlib
 import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -12,6 +18,17 @@ from objseg.files import atomic_path
 ENOUGH = 500 * 500
 """Pixels of a picture that finding candidate regions in it needs; ReferIt's have 480 x 360."""
 
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+# libjpeg's complaints about lost pixels. Up to 99 bytes between the last pixel and the end marker
+# do no harm; some cameras write them.
+_DAMAGE = re.compile(
+    r"Corrupt JPEG data: (?!\d\d? extraneous bytes before marker 0xd9).*"
+    r"|Premature end of JPEG.*|Inconsistent progression.*"
+)
+
+_ONE_AT_A_TIME = threading.Lock()
+
 
 class ImageError(UserError):
     """A file that cannot be read as a picture; the message names the file and what to do."""
@@ -21,14 +38,19 @@ class ChangedImageError(UserError):
     """A picture that is readable, but not the one that was prepared."""
 
 
-def read_image(path, oriented=False, sha256=None):
+def read_image(
+    path: str | Path, oriented: bool = False, sha256: str | None = None
+) -> np.ndarray:
     """Read a picture as BGR, (H, W, 3) uint8, whatever its channels and depth.
 
     Grey, palette and CMYK pictures are converted, 16 bit are reduced to 8, and an alpha channel is
-    dropped: the colours stored under transparent pixels are what the net sees. ``oriented`` applies
-    the EXIF orientation; data sets are read without it, since their masks are drawn on the stored
-    pixels. Raises ImageError for a missing, empty, truncated, too large or foreign file, and
-    ChangedImageError for a readable one of another checksum than ``sha256``, if that is given.
+    dropped: the colours stored under transparent pixels are what the net sees. ``oriented`` turns a
+    JPEG, PNG or WebP as its EXIF orientation says; data sets are read without it, since their masks
+    are drawn on the stored pixels. (A TIFF is always turned: its reader knows no other way.)
+
+    Raises ImageError for a missing, empty, truncated, damaged, too large or foreign file, and
+    ChangedImageError for a readable one of another checksum than ``sha256``, if that is given. In
+    a JPEG, which has no checksums, a damage that still decodes cannot be noticed.
     """
     flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -37,14 +59,14 @@ def read_image(path, oriented=False, sha256=None):
         raise ImageError(f"{path}: {error.strerror}") from error
     if not data:
         raise ImageError(f"{path}: the file is empty; copy or download it again")
-    if data.startswith(b"\xff\xd8") and not _jpeg_is_whole(data):
-        raise ImageError(
-            f"{path}: a truncated JPEG, its end is missing; copy or download it again"
-        )
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image, damage = _decode(data, flags)
     except cv2.error as error:  # more than 2^30 pixels, which OpenCV refuses to allocate
         raise ImageError(f"{path}: OpenCV refuses the picture ({error.err})") from error
+    if damage:
+        raise ImageError(
+            f"{path}: a truncated or damaged JPEG (libjpeg: {damage}); copy or download it again"
+        )
     if image is None:
         raise ImageError(
             f"{path}: not a picture, or a damaged one; JPEG, PNG, TIFF, BMP and WebP are read"
@@ -54,8 +76,36 @@ def read_image(path, oriented=False, sha256=None):
     return image
 
 
-def reduced(image):
-    """``image`` (H, W, 3) uint8 itself, or scaled down to :data:`ENOUGH` pixels if it has more."""
+def _decode(data: bytes, flags: int) -> tuple[np.ndarray | None, str]:
+    """Decode a picture. Returns it, or None, and libjpeg's complaint about lost pixels, or ""."""
+    if not data.startswith(_JPEG_START):
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags), ""
+    # OpenCV leaves what is missing grey and says nothing, unless it comes to an end marker.
+    with _standard_error() as complaints:
+        image = cv2.imdecode(np.frombuffer(data + _JPEG_END, np.uint8), flags)
+        complaints.seek(0)
+        text = complaints.read().decode(errors="replace")
+    damage = _DAMAGE.search(text)
+    if not damage:
+        os.write(2, text.encode())
+    return image, damage.group() if damage else ""
+
+
+@contextlib.contextmanager
+def _standard_error() -> Iterator[BinaryIO]:
+    """Collect in a file what C code writes to standard error: libjpeg complains nowhere else."""
+    with _ONE_AT_A_TIME, open(os.memfd_create("stderr"), "w+b") as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield file
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def reduced(image: np.ndarray) -> np.ndarray:
+    """Return ``image`` (H, W, 3) uint8, scaled down to :data:`ENOUGH` pixels if it has more."""
     scale = (ENOUGH / (image.shape[0] * image.shape[1])) ** 0.5
     if scale >= 1:
         return image
@@ -63,7 +113,7 @@ def reduced(image):
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def write_image(path, image, *parameters):
+def write_image(path: Path, image: np.ndarray, *parameters: int) -> None:
     """Write an image, uint8 (H, W) or BGR (H, W, 3), atomically, in the format of its ending.
 
     ``parameters`` are those of ``cv2.imencode``, a name and a value in turn.
@@ -74,25 +124,6 @@ def write_image(path, image, *parameters):
         temporary.write_bytes(content.tobytes())
 
 
-def write_png(path, image):
+def write_png(path: Path, image: np.ndarray) -> None:
     """Write an image, uint8 (H, W) or BGR (H, W, 3), atomically; light compression, for speed."""
     write_image(path, image, cv2.IMWRITE_PNG_COMPRESSION, 1)
-
-
-def _jpeg_is_whole(data):
-    """Say whether the image in JPEG ``data`` (bytes) comes to an end.
-
-    OpenCV fills the missing part of a truncated JPEG with grey and says nothing. The end marker
-    cannot occur within the compressed pixels, but it does in a thumbnail in the header, so the
-    header's segments are stepped over first.
-    """
-    position = 2
-    while data[position : position + 1] == b"\xff" and position + 4 <= len(data):
-        marker = data[position + 1]
-        if marker == 0xDA:  # start of scan: pixels follow
-            break
-        if marker == 0xFF:  # a fill byte
-            position += 1
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return data.find(b"\xff\xd9", position) >= 0

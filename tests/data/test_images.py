@@ -60,16 +60,28 @@ def test_sixteen_bits_keep_the_upper_eight(tmp_path, shape):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), expected)
 
 
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_applied_only_when_asked_for(tmp_path, orientation):
+def test_orientation_is_applied_only_when_asked_for(tmp_path, orientation, ending):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / "a.jpg", Image.fromarray(COLOUR), quality=95, exif=exif)
+    options = {"quality": 95} if ending == ".jpg" else {"lossless": True}
+    path = save(tmp_path / f"a{ending}", Image.fromarray(COLOUR), exif=exif, **options)
     with Image.open(path) as opened:
         stored = np.array(opened)[..., ::-1]
         upright = np.array(ImageOps.exif_transpose(opened))[..., ::-1]
-    assert np.abs(read_image(path).astype(int) - stored).max() <= 2
-    assert np.abs(read_image(path, oriented=True).astype(int) - upright).max() <= 2
+    for oriented, expected in (False, stored), (True, upright):
+        read = read_image(path, oriented=oriented)
+        assert read.shape == expected.shape and np.abs(read.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("oriented", [False, True])
+def test_a_tiff_is_always_upright(tmp_path, oriented):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.tif", Image.fromarray(COLOUR), exif=exif)
+    upright = np.rot90(COLOUR[..., ::-1], -1)
+    np.testing.assert_array_equal(read_image(path, oriented=oriented), upright)
 
 
 def test_one_pixel(tmp_path):
@@ -85,6 +97,54 @@ def test_truncated_jpeg_is_refused(tmp_path, kept, progressive):
     path.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(ImageError, match=r"a\.jpg.*(truncated|damaged)"):
         read_image(path)
+
+
+NOISE = cv2.GaussianBlur(RANDOM.randint(0, 256, (240, 320, 3)).astype(np.uint8), (0, 0), 3)
+
+
+def hole(data, thumbnail):
+    """Leave out a block, as an aborted download of several connections does."""
+    start, end = len(data) // 3, len(data) * 2 // 3
+    return data[:start] + bytes(end - start) + data[end:]
+
+
+def repeated(data, thumbnail):
+    start = len(data) // 2
+    return data[:start] + data[:2048] + data[start + 2048:]
+
+
+def cut_with_an_end(data, thumbnail):
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
+def cut_before_another(data, thumbnail):
+    return data[: len(data) // 2] + thumbnail
+
+
+@pytest.mark.parametrize("damage", [hole, repeated, cut_with_an_end, cut_before_another])
+@pytest.mark.parametrize("options", [
+    {}, {"progressive": True}, {"quality": 98}, {"restart_marker_rows": 1},
+])
+def test_a_damaged_jpeg_that_ends_well_is_refused(tmp_path, options, damage, capfd):
+    path = save(tmp_path / "a.jpg", Image.fromarray(NOISE), **options)
+    thumbnail = save(tmp_path / "b.jpg", Image.fromarray(NOISE[::8, ::8])).read_bytes()
+    assert read_image(path).shape == NOISE.shape
+    path.write_bytes(damage(path.read_bytes(), thumbnail))
+    with pytest.raises(ImageError, match=r"a\.jpg.*damaged"):
+        read_image(path)
+    assert "Corrupt JPEG" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("stray", "harmless"), [(1, True), (99, True), (200, False)])
+def test_a_few_stray_bytes_behind_the_last_pixel_do_no_harm(tmp_path, stray, harmless):
+    path = save(tmp_path / "a.jpg", Image.fromarray(NOISE))
+    data, expected = path.read_bytes(), read_image(path)
+    path.write_bytes(data[:-2] + b"\x55" * stray + data[-2:])
+    if harmless:
+        np.testing.assert_array_equal(read_image(path), expected)
+    else:
+        with pytest.raises(ImageError, match="extraneous bytes"):
+            read_image(path)
 
 
 def test_whole_thumbnail_does_not_hide_a_truncated_jpeg(tmp_path):
@@ -111,7 +171,7 @@ def test_truncated_files_of_other_kinds_are_refused(tmp_path, ending):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "empty"), (b"%PDF-1.4 not a picture", "not a picture"), (b"\xff\xd8", "truncated")],
+    [(b"", "empty"), (b"%PDF-1.4 not a picture", "not a picture"), (b"\xff\xd8", "damaged")],
 )
 def test_foreign_files_are_refused(tmp_path, content, message):
     path = tmp_path / "a.jpg"
