@@ -142,7 +142,7 @@ def test_unreadable_image_is_reported_once_and_counted(dataset, fake, tmp_path, 
     second = run(dataset, tmp_path, "whole-image", unreadable)
     assert first.skipped == second.skipped == 4
     assert len(first.samples) == len(second.unions) == 16
-    assert capsys.readouterr().err.count("2.jpg: a truncated JPEG") == 1
+    assert capsys.readouterr().err.count("2.jpg: a truncated or damaged JPEG") == 1
 
     path.write_bytes(content)  # a repaired image is scored at the next run
     assert run(dataset, tmp_path).skipped == 0
