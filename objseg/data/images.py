@@ -65,7 +65,7 @@ def read_image(
         raise ImageError(f"{path}: OpenCV refuses the picture ({error.err})") from error
     if damage:
         raise ImageError(
-            f"{path}: a truncated or damaged JPEG (libjpeg: {damage}); copy or download it again"
+            f"{path}: a truncated or damaged JPEG ({damage}); copy or download it again"
         )
     if image is None:
         raise ImageError(
@@ -77,7 +77,7 @@ def read_image(
 
 
 def _decode(data: bytes, flags: int) -> tuple[np.ndarray | None, str]:
-    """Decode a picture. Returns it, or None, and libjpeg's complaint about lost pixels, or ""."""
+    """Decode a picture. Returns it, or None, and what is wrong with it as a JPEG, or ""."""
     if not data.startswith(_JPEG_START):
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags), ""
     # OpenCV leaves what is missing grey and says nothing, unless it comes to an end marker.
@@ -85,10 +85,10 @@ def _decode(data: bytes, flags: int) -> tuple[np.ndarray | None, str]:
         image = cv2.imdecode(np.frombuffer(data + _JPEG_END, np.uint8), flags)
         complaints.seek(0)
         text = complaints.read().decode(errors="replace")
-    damage = _DAMAGE.search(text)
-    if not damage:
-        os.write(2, text.encode())
-    return image, damage.group() if damage else ""
+    if damage := _DAMAGE.search(text):
+        return image, damage.group()
+    os.write(2, text.encode())
+    return image, "no pixels" if image is None else ""
 
 
 @contextlib.contextmanager
