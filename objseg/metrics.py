@@ -16,15 +16,21 @@ TENTHS = (5, 6, 7, 8, 9)
 NAMES = tuple(f"precision@0.{tenths}" for tenths in TENTHS) + ("overall_iou", "mean_iou")
 """Metrics, in Table 1's order; the mean IoU is ours."""
 
-LENGTHS = ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 7), (8, 10), (11, None))
-"""Groups of the break-down by expression length: least and greatest number of words, inclusive.
+LENGTHS = (
+    *((str(count), count, count) for count in range(6)),
+    ("6–7", 6, 7), ("8–10", 8, 10), ("11+", 11, np.inf),
+)
+"""Groups of expressions: label, least and greatest number of words, inclusive.
 
 Three in five of the expressions of the ReferIt test split have at most three words.
 """
 
 
-def areas(prediction, truth):
-    """Intersection and union of two boolean masks (H, W), as ints in pixels."""
+def areas(prediction: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
+    """Return intersection and union of two boolean masks (H, W), in pixels.
+
+    Raises ValueError for masks of different shapes.
+    """
     if prediction.shape != truth.shape:
         raise ValueError(
             f"a prediction of shape {prediction.shape} against a mask of shape {truth.shape}"
@@ -35,19 +41,19 @@ def areas(prediction, truth):
     )
 
 
-def iou(intersections, unions):
-    """IoU of every sample: float64 in [0, 1] from two integer arrays of one shape."""
+def iou(intersections, unions) -> np.ndarray:
+    """Return the IoU of every sample, float64 in [0, 1], from two integer arrays of one shape."""
     intersections, unions = np.asarray(intersections), np.asarray(unions)
     return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
 
 
-def passes(intersections, unions, tenths):
-    """Whether IoU >= tenths / 10, for integer areas and an integer ``tenths``; exact."""
+def passes(intersections, unions, tenths: int) -> np.ndarray:
+    """Say whether IoU >= tenths / 10 exactly, for arrays of integer areas."""
     return 10 * np.asarray(intersections) >= tenths * np.asarray(unions)
 
 
-def summarize(intersections, unions):
-    """Metrics of N samples: {name: value} for ``NAMES``, each in [0, 1], and {"samples": N}.
+def summarize(intersections, unions) -> dict[str, float]:
+    """Return {name: value in [0, 1]} for the metrics ``NAMES`` of N samples, and {"samples": N}.
 
     Precision is the share of samples that pass, the overall IoU the sum of intersections over the
     sum of unions. Raises ValueError when there is no sample.
@@ -57,8 +63,10 @@ def summarize(intersections, unions):
     return {**dict(zip(NAMES, values.tolist())), "samples": len(columns)}
 
 
-def bootstrap(intersections, unions, groups, repeats=1000, seed=0):
-    """95 % percentile intervals of the metrics: {name: [low, high]} for ``NAMES``.
+def bootstrap(
+    intersections, unions, groups, repeats: int = 1000, seed: int = 0
+) -> dict[str, list[float]]:
+    """Return 95 % percentile intervals of the metrics: {name: [low, high]} for ``NAMES``.
 
     ``groups`` (N,) names the image of every sample. Whole images are drawn with replacement, since
     the expressions of one image share its regions and its features and so are not independent:
@@ -78,29 +86,23 @@ def bootstrap(intersections, unions, groups, repeats=1000, seed=0):
     return dict(zip(NAMES, bounds.T.tolist()))
 
 
-def by_length(intersections, unions, lengths):
+def by_length(intersections, unions, lengths) -> list[tuple[str, dict[str, float]]]:
     """Break the metrics down by expression length.
 
     ``lengths`` (N,) int is the number of words of every sample's expression. Returns a list of
     (label, summary) for the groups of ``LENGTHS`` that hold a sample.
     """
-    intersections, unions = np.asarray(intersections), np.asarray(unions)
-    lengths = np.asarray(lengths)
+    intersections, unions, lengths = map(np.asarray, (intersections, unions, lengths))
     table = []
-    for least, greatest in LENGTHS:
-        chosen = (lengths >= least) & (lengths <= (lengths.max() if greatest is None else greatest))
+    for label, least, greatest in LENGTHS:
+        chosen = (least <= lengths) & (lengths <= greatest)
         if chosen.any():
-            label = (
-                f"{least}+" if greatest is None
-                else f"{least}" if least == greatest
-                else f"{least}–{greatest}"
-            )
             table.append((label, summarize(intersections[chosen], unions[chosen])))
     return table
 
 
 def _columns(intersections, unions):
-    """Columns whose sums over samples give every metric: float64 (N, thresholds + 4)."""
+    """Return columns whose sums over samples give every metric: float64 (N, thresholds + 4)."""
     intersections, unions = np.asarray(intersections), np.asarray(unions)
     if len(intersections) == 0:
         raise ValueError("there is no sample to evaluate: none in the split, or none was readable")
@@ -110,7 +112,7 @@ def _columns(intersections, unions):
 
 
 def _metrics(sums):
-    """Metrics in the order of ``NAMES``, (K, 7), from K sums of ``_columns``."""
+    """Return the metrics in the order of ``NAMES``, (K, 7), from K sums of ``_columns``."""
     passed = sums[:, : len(TENTHS)]
     intersection, union, total_iou, count = sums[:, len(TENTHS) :].T
     return np.column_stack([passed / count[:, None], iou(intersection, union), total_iou / count])

@@ -12,50 +12,64 @@ from matplotlib.figure import Figure
 
 from objseg.metrics import TENTHS
 
-FILL_BGR = (60, 60, 235)
-"""Colour of a predicted region."""
+PREDICTION_BGR = ((60, 60, 235), (235, 30, 215), (225, 215, 0), (0, 225, 255))
+"""Colours of a prediction: red, magenta, cyan, yellow."""
 
-TRUTH_BGR = (205, 130, 30)
-"""Colour of a true region that is shown by itself."""
-
-BOX_BGR = (20, 138, 238)
-"""Colour of a predicted box."""
+DARK_BGR, LIGHT_BGR = (30, 30, 30), (255, 255, 255)
 
 COLOURS = ("#8a8f98", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 """Line colours that people with any colour vision can tell apart."""
 
 
-def overlay(image, mask=None, truth=None, box=None, region=None):
-    """Draw masks, bool (H, W), on ``image``, BGR uint8 (H, W, 3); returns a new image.
+def overlay(
+    image: np.ndarray, mask: np.ndarray | None = None, truth: np.ndarray | None = None,
+    box: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draw regions, bool (H, W), on ``image``, BGR uint8 (H, W, 3); returns a new image.
 
-    A prediction is tinted where ``mask`` is, or framed as a ``box``. The outline of ``truth`` is
-    white with a dark rim, to be seen on any picture; ``region`` is a true region to be tinted.
+    A predicted ``mask`` is tinted and outlined, a predicted ``box`` framed, in a colour that is
+    seen on what is there. The outline of ``truth`` is white. All lines have a dark rim.
     """
     result = image.copy()
     width = max(1, round(max(image.shape[:2]) / 400))
-    for filled, colour in ((region, TRUTH_BGR), (mask, FILL_BGR)):
-        if filled is not None:
-            levels = np.arange(256)[:, None]
-            tint = (0.5 * levels + 0.5 * np.array(colour)).astype(np.uint8)  # (256, 3)
-            tinted = cv2.LUT(image, tint[None].transpose(1, 0, 2))
-            cv2.copyTo(tinted, filled.astype(np.uint8), result)
-            _outline(result, filled, colour, width)
-    if truth is not None:
-        _outline(result, truth, (30, 30, 30), 3 * width)
-        _outline(result, truth, (255, 255, 255), width)
-    if box is not None:
-        _outline(result, box, BOX_BGR, 2 * width)
+    predicted = [region for region in (mask, box) if region is not None]
+    colour = contrasting(image, np.any(predicted, axis=0)) if predicted else None
+    if mask is not None:
+        tint = (0.5 * np.arange(256)[:, None] + 0.5 * np.array(colour)).astype(np.uint8)  # (256, 3)
+        tinted = cv2.LUT(image, tint[None].transpose(1, 0, 2))
+        cv2.copyTo(tinted, mask.astype(np.uint8), result)
+    for region, line, thickness in (
+        (mask, colour, width), (truth, LIGHT_BGR, width), (box, colour, 2 * width)
+    ):
+        if region is not None:
+            contours, _ = cv2.findContours(
+                region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
+            )
+            for shade, size in ((DARK_BGR, thickness + 2 * width), (line, thickness)):
+                cv2.drawContours(result, contours, -1, shade, size, cv2.LINE_AA)
     return result
 
 
-def _outline(image, mask, colour, width):
-    contours, _ = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
-    )
-    cv2.drawContours(image, contours, -1, colour, width, cv2.LINE_AA)
+def contrasting(image: np.ndarray, region: np.ndarray) -> tuple[int, int, int]:
+    """Return the one of ``PREDICTION_BGR`` that differs most from ``image`` in ``region``.
+
+    ``image`` is BGR uint8 (H, W, 3), ``region`` bool (H, W). The distance to a colour is that in
+    CIE Lab which nine in ten of the pixels exceed.
+    """
+    pixels = image[region]
+    if not len(pixels):
+        return PREDICTION_BGR[0]
+    pixels = pixels[:: 1 + len(pixels) // 10_000]
+    colours = np.concatenate([PREDICTION_BGR, pixels])[None] / np.float32(255)
+    lab = cv2.cvtColor(colours.astype(np.float32), cv2.COLOR_BGR2Lab)[0]
+    count = len(PREDICTION_BGR)
+    distances = np.linalg.norm(lab[count:, None] - lab[:count], axis=2)  # (pixels, colours)
+    return PREDICTION_BGR[np.percentile(distances, 10, axis=0).argmax()]
 
 
-def thumbnail(image, masks, side):
+def thumbnail(
+    image: np.ndarray, masks: list[np.ndarray], side: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Shrink ``image`` and bool ``masks`` so that no side exceeds ``side`` pixels."""
     scale = min(1.0, side / max(image.shape[:2]))
     shape = tuple(max(1, round(length * scale)) for length in image.shape[1::-1])
@@ -66,14 +80,14 @@ def thumbnail(image, masks, side):
     )
 
 
-def data_uri(image):
-    """A BGR image as a JPEG that can stand in a page in place of a file's address."""
+def data_uri(image: np.ndarray) -> str:
+    """Encode a BGR image as a JPEG that a page can hold in place of a file's address."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
 
-def precision_curve(lines, points):
-    """Draw the share of samples that reach an IoU, over the IoU; returns an SVG element (str).
+def precision_curve(lines: list[tuple[str, np.ndarray]], points: list[list | None]) -> str:
+    """Draw the share of samples that reach an IoU, over the IoU; returns an SVG element.
 
     ``lines`` is a list of (label, IoUs of all samples); ``points`` has for each line the paper's
     precision@0.5 ... @0.9 in percent, or None.
@@ -82,27 +96,20 @@ def precision_curve(lines, points):
     figure = Figure(figsize=(10.4, 3.8))
     FigureCanvasSVG(figure)
     axes = figure.add_axes([0.06, 0.13, 0.7, 0.83])
-    colours = itertools.cycle(COLOURS)
-    for n, (colour, (label, ious), paper) in enumerate(zip(colours, lines, points)):
+    styles = itertools.cycle(itertools.product(("-", "--"), COLOURS))
+    for (style, colour), (label, ious), paper in zip(styles, lines, points):
         passing = 1 - np.searchsorted(np.sort(ious), thresholds - 1e-12) / len(ious)
-        dashed = n // len(COLOURS) % 2
-        axes.plot(
-            thresholds, 100 * passing, "--" if dashed else "-", color=colour, linewidth=2,
-            label=label,
-        )
+        axes.plot(thresholds, 100 * passing, style, color=colour, linewidth=2, label=label)
         if paper is not None:
             axes.plot(np.array(TENTHS) / 10, paper, "o", color=colour, markerfacecolor="white")
     if any(points):
         axes.plot([], [], "o", color=COLOURS[0], markerfacecolor="white", label="the paper's")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 100)
-    axes.set_xticks(np.arange(0, 1.01, 0.1))
-    axes.set_xlabel("IoU threshold")
-    axes.set_ylabel("samples that pass, %")
+    axes.set(
+        xlim=(0, 1), ylim=(0, 100), xticks=np.arange(0, 1.01, 0.1), xlabel="IoU threshold",
+        ylabel="samples that pass, %", axisbelow=True,
+    )
     axes.grid(color="#e6e8eb")
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     text = io.StringIO()
     style = {"svg.fonttype": "none", "svg.hashsalt": "precision", "font.family": "sans-serif"}

@@ -16,14 +16,16 @@ from common import environment
 # threads is rounded otherwise, which moves a pixel now and then.
 environment.enter(blas_threads=1)
 
+import contextlib
 import shlex
 import sys
+from dataclasses import replace
 
 from common.arguments import Parser, add_net_workers, net_workers, positive
 from common.method_arguments import add_methods, chosen
 
-from objseg.evaluation.evaluate import assist, evaluate
-from objseg.methods.table1 import passes
+from objseg.evaluation.evaluate import Request, assist, evaluate
+from objseg.evaluation.journal import claimed
 from objseg.parallel.ranks import open_ranks
 from objseg.evaluation.report.gallery import gallery
 from objseg.evaluation.report.page import write_page
@@ -45,40 +47,44 @@ def parse():
     return parser.parse_args()
 
 
-def run(options, ranks):
-    """Evaluate every method, print Table 1, write the report."""
-    workers = net_workers(options)
-    if options.gpu is not None:
-        options.gpu += ranks.local_rank
-    dataset, configurations, out = chosen(options, compat_authors=options.compat_authors)
-    if ranks.rank > 0:
-        for group in passes(configurations):
-            assist(dataset, group, ranks)
-        return
-    samples = dataset.samples(options.split)[: options.limit]
-    unreadable = {}
-    by_pass = [
-        evaluate(
-            dataset, options.split, group, out / "journal", samples, unreadable, workers, ranks,
-        )
-        for group in passes(configurations)
-    ]
+def write_report(request, out, by_pass, unreadable, unavailable):
+    """Print Table 1 and write the report of what :func:`evaluate` returned."""
     evaluations = [evaluation for group in by_pass for evaluation in group]
     command = shlex.join(["python", "tools/eval_referit.py", *sys.argv[1:]])
-    outcome = results(dataset, options.split, evaluations, unreadable, command, options.limit)
+    outcome = results(request, evaluations, unreadable, unavailable, command)
     print(terminal(outcome))
-    report = out / f"first{options.limit}" if options.limit else out  # that of all samples stays
+    report = out
+    if request.limit is not None:  # the report of all samples stays
+        report = out / f"first{request.limit}"
     write_results(report, outcome, evaluations)
-    write_page(report, outcome, evaluations, gallery(dataset, by_pass, out / "journal"))
+    write_page(report, outcome, evaluations, gallery(request.dataset, by_pass, out / "journal"))
     print(f"\nreport: {report / 'report.html'}")
 
 
 def main():
-    """Evaluate, alone or together with other processes."""
+    """Evaluate, alone or together with other processes, and write the report."""
     options = parse()
     ranks = open_ranks(options.mpi)
-    with ranks.together():
-        run(options, ranks)
+    with contextlib.ExitStack() as stack:
+        with ranks.together():
+            choice = chosen(options, compat_authors=options.compat_authors)
+            configurations = choice.configurations
+            if options.gpu is not None:
+                gpu = options.gpu + ranks.local_rank
+                configurations = [replace(each, gpu=gpu) for each in configurations]
+            if ranks.rank > 0:
+                assist(choice.dataset, configurations, ranks)
+            else:
+                stack.enter_context(claimed(choice.out))
+                for title, why in choice.unavailable.items():
+                    print(f"left out: {title}: {why}", file=sys.stderr)
+                request = Request(choice.dataset, options.split, options.size, options.limit)
+                by_pass, unreadable = evaluate(
+                    request, configurations, choice.out / "journal", net_workers(options), ranks
+                )
+        ranks.end()
+        if ranks.rank == 0:
+            write_report(request, choice.out, by_pass, unreadable, choice.unavailable)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from common.method_arguments import add_methods, chosen
 from objseg.caffe.blas import caffes_blas
 from objseg.files import Progress, write_text
 from objseg.methods.table1 import METHODS, open_methods
+from objseg.evaluation.evaluate import Request
 from objseg.evaluation.table2 import draw_cases, measure, table
 
 
@@ -40,7 +41,9 @@ def parse():
 def main():
     """Time every method by itself, print Table 2, write timing.json."""
     options = parse()
-    dataset, configurations, out = chosen(options, cached=False)
+    dataset, configurations, out, unavailable = chosen(options, cached=False)
+    for title, why in unavailable.items():
+        print(f"left out: {title}: {why}", file=sys.stderr)
     cases, problems = draw_cases(dataset, options.split, options.samples)
     for problem in problems:
         print(f"skipped: {problem}", file=sys.stderr)
@@ -49,15 +52,7 @@ def main():
     from objseg.caffe.devices import device_name, use_device
 
     use_device(options.gpu)
-    methods = []
-    with Progress(2 * len(cases) * len(configurations), "time", "call") as progress:
-        for configuration in configurations:
-            method = METHODS[configuration.method]
-            advance = partial(progress.advance, note=method.title)
-            measured = measure(open_methods([configuration]), cases, advance)
-            methods.append({
-                "method": method.name, "title": method.title, **measured, "paper": method.seconds,
-            })
+    request = Request(dataset, options.split, options.size)
     outcome = {
         "data": dataset.name,
         "split": options.split,
@@ -66,8 +61,17 @@ def main():
         "threads": caffes_blas()["num_threads"],
         "samples": len(cases),
         "notes": list(dataset.about.notes),
-        "methods": methods,
+        "methods": [],
     }
+    with Progress(2 * len(cases) * len(configurations), "time", "call") as progress:
+        for configuration in configurations:
+            method = METHODS[configuration.method]
+            advance = partial(progress.advance, note=method.title)
+            outcome["methods"].append({
+                "method": method.name, "title": method.title,
+                **measure(open_methods([configuration]), cases, advance),
+                "paper": method.seconds if request.is_papers else None,
+            })
     print("\n".join(table(outcome)))
     write_text(out / "timing.json", json.dumps(outcome, indent=1, ensure_ascii=False) + "\n")
     print(f"\ntimes: {out / 'timing.json'}")

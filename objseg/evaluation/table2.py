@@ -1,4 +1,4 @@
-"""How long methods take an input, as the paper's Table 2 counts it.
+"""Seconds per expression, as the paper's Table 2 counts them.
 
 The time runs from the decoded image to the mask, with everything that is done anew for a picture:
 proposals, features, language, drawing the mask. Loading a net is not part of it.
@@ -6,10 +6,12 @@ proposals, features, language, drawing the mask. Loading a net is not part of it
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from objseg.data.dataset import Dataset
 from objseg.data.images import ImageError
 from objseg.errors import UserError
 from objseg.evaluation.report.text import noted_data
@@ -21,11 +23,11 @@ class Case(NamedTuple):
     """An image, BGR uint8 (H, W, 3), its ``expressions``, a list of str, and ``one`` of them."""
 
     image: np.ndarray
-    expressions: list
+    expressions: list[str]
     one: str
 
 
-def draw_cases(dataset, split, count):
+def draw_cases(dataset: Dataset, split: str, count: int) -> tuple[list[Case], list[str]]:
     """Draw ``count`` images at random, always the same ones, from those with an expression.
 
     Returns a list of Cases, fewer where the split has fewer images, and a list of messages on
@@ -53,65 +55,84 @@ def draw_cases(dataset, split, count):
     return cases, problems
 
 
-def seconds_an_expression(masks, inputs, clock=time.perf_counter):
-    """Iterate over the seconds an expression that a method takes for each of ``inputs``.
+def seconds_per_expression(
+    masks: Callable, inputs: list[tuple], clock: Callable[[], float] = time.perf_counter
+) -> Iterator[float]:
+    """Yield the seconds per expression that a method takes for each of ``inputs``.
 
-    ``masks`` is what :func:`objseg.methods.table1.open_methods` returns for one Configuration, an
-    input an image and a list of expressions, ``clock`` a function that returns seconds. The first
-    input is asked for once more in advance, which warms up and does not count. A GPU is waited for,
-    since the masks that are taken lie in the host's memory.
+    ``masks`` is what :func:`objseg.methods.table1.open_methods` returns for one Configuration; an
+    input is an image and a list of expressions. The first input is asked for once more in advance,
+    which warms up and does not count. The masks are in the host's memory, so a GPU is waited for.
     """
     for turn, (image, expressions) in enumerate([inputs[0], *inputs]):
         began = clock()
         ((drawn, _),) = masks(image, expressions)
         deque(drawn, maxlen=0)  # takes the masks one after the other
         took = clock() - began
-        if turn:
+        if turn > 0:
             yield took / len(expressions)
 
 
-def spread(seconds):
-    """Median and quartiles of a list of numbers: {"median": …, "low": …, "high": …}."""
+def quartiles(seconds: list[float]) -> dict[str, float]:
+    """Return median and quartiles of ``seconds``: {"median": …, "low": …, "high": …}."""
     low, median, high = np.percentile(seconds, [25, 50, 75]).tolist()
     return {"median": median, "low": low, "high": high}
 
 
-def measure(masks, cases, advance=lambda: None, clock=time.perf_counter):
-    """Time a method on ``cases``: {"alone": spread, "shared": spread} in seconds an expression.
+def measure(
+    masks: Callable, cases: list[Case], advance: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, dict[str, float]]:
+    """Time a method on ``cases``: {"alone": …, "shared": …}, quartiles in seconds per expression.
 
     Alone is an image with one expression, as in Table 2. Shared is an image with all of its
     expressions, over their number: what an expression takes where they share the image's proposals
-    and features. ``advance`` is called after each call.
+    and features. ``advance`` is called after each call of ``masks``.
     """
     def timed(inputs):
-        for seconds in seconds_an_expression(masks, inputs, clock):
+        seconds = []
+        for second in seconds_per_expression(masks, inputs, clock):
+            seconds.append(second)
             advance()
-            yield seconds
+        return quartiles(seconds)
 
     return {
-        "alone": spread(list(timed([(case.image, [case.one]) for case in cases]))),
-        "shared": spread(list(timed([(case.image, case.expressions) for case in cases]))),
+        "alone": timed([(case.image, [case.one]) for case in cases]),
+        "shared": timed([(case.image, case.expressions) for case in cases]),
     }
 
 
-def table(outcome):
-    """Lines of text that show what tools/time_referit.py measured."""
-    rows = [("seconds an expression", "alone", "shared", "paper, K40 GPU")]
-    for method in outcome["methods"]:
-        measured = (
-            f"{part['median']:.3f} [{part['low']:.3f}, {part['high']:.3f}]"
-            for part in (method["alone"], method["shared"])
+def rows(outcome: dict) -> list[tuple[str, dict, dict, str]]:
+    """Return Table 2 of what tools/time_referit.py measured: (title, alone, shared, paper).
+
+    Alone and shared are quartiles, as texts in seconds; the paper's time is "" where there is none.
+    """
+    return [
+        (
+            method["title"],
+            *({name: f"{method[kind][name]:.3f}" for name in ("median", "low", "high")}
+              for kind in ("alone", "shared")),
+            "" if method["paper"] is None else f"{method['paper']:.3f}",
         )
-        paper = "" if method["paper"] is None else f"{method['paper']:.3f}"
-        rows.append((method["title"], *measured, paper))
-    widths = [max(map(len, column)) for column in zip(*rows)]
+        for method in outcome["methods"]
+    ]
+
+
+def table(outcome: dict) -> list[str]:
+    """Return lines of text that show what tools/time_referit.py measured."""
+    cells = [("seconds per expression", "alone", "shared", "paper, K40 GPU")] + [
+        (title, *("{median} [{low}, {high}]".format(**part) for part in parts), paper)
+        for title, *parts, paper in rows(outcome)
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells)]
     return [
         f"{noted_data(outcome)}, split {outcome['split']}, size {outcome['size']}: "
-        f"{outcome['samples']} images, each with one "
-        "expression (alone) and with all of its expressions (shared)",
+        f"{outcome['samples']} images, each with one expression (alone) and with all of its "
+        "expressions (shared)",
         f"{outcome['device']}, BLAS threads: {outcome['threads']}; median [quartiles]",
         "",
-        *("  ".join([f"{row[0]:<{widths[0]}}",
-                     *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:]))]).rstrip()
-          for row in rows),
+        *(
+            "  ".join([title.ljust(widths[0]), *map(str.rjust, row, widths[1:])]).rstrip()
+            for title, *row in cells
+        ),
     ]

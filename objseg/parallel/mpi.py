@@ -56,6 +56,10 @@ class Ranks:
                 traceback.print_exc()
             self.communicator.Abort(1)
 
+    def end(self):
+        """End MPI, once all ranks are here: what one of them does next keeps no other waiting."""
+        MPI.Finalize()
+
     def wait(self):
         """Wait until every rank is here."""
         self.communicator.Barrier()

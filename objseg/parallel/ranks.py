@@ -18,6 +18,9 @@ class Alone:
         """Nobody else has to be ended."""
         return contextlib.nullcontext()
 
+    def end(self):
+        """Nobody else has to end."""
+
     def wait(self):
         """Nobody is waited for."""
 

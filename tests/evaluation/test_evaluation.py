@@ -2,22 +2,25 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
 import pytest
-from support.halves import EXPRESSIONS, make_dataset, run
+from support.halves import EXPRESSIONS, evaluate_all, make_dataset, run
 
 from models.sizes import SIZES
+from objseg.data.dataset import Dataset, DatasetError
+from objseg.data.masks import save_masks
 from objseg.errors import UserError
-from objseg.evaluation import evaluate as evaluation
-from objseg.evaluation.evaluate import EvaluationError, Journal, evaluate, key_of
-from objseg.files import REPOSITORY
+from objseg.evaluation.evaluate import Request, evaluate
+from objseg.evaluation.journal import Journal, claimed, key_of
+from objseg.files import REPOSITORY, sha256
 from objseg.methods import table1
 from objseg.methods.table1 import METHODS, Configuration, Method, configure
+from objseg.parallel.prefetch import WorkerError
 
 SLIM = SIZES["slim"]
 
@@ -99,13 +102,18 @@ def test_torn_last_line_is_dropped(dataset, fake, tmp_path, cut):
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
-def test_damaged_line_is_scored_again(dataset, fake, tmp_path):
-    run(dataset, tmp_path)
+@pytest.mark.parametrize("damaged", [
+    b"\0" * 40, b"[]", b"7", b'{"image": "1"}', b'{"image": "1", "found": [[1, 2]], "tally": {}}',
+    b'{"image": "1", "found": 3, "tally": {}}', b'{"image": [], "found": [], "tally": {}}',
+])
+def test_damaged_line_is_scored_again(dataset, fake, tmp_path, damaged):
+    whole = run(dataset, tmp_path)
     path = journal_of(tmp_path)
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:2], b"\0" * 40 + b"\n", *lines[3:]]))
+    path.write_bytes(b"".join([*lines[:2], damaged + b"\n", *lines[3:]]))
     del fake[:]
-    assert len(run(dataset, tmp_path).samples) == 20
+    again = run(dataset, tmp_path)
+    np.testing.assert_array_equal(again.boxes, whole.boxes)
     assert [height for height, _ in fake] == [44]
 
 
@@ -137,25 +145,61 @@ def test_unreadable_image_is_reported_once_and_counted(dataset, fake, tmp_path, 
     path = dataset.image_dir / "2.jpg"
     content = path.read_bytes()
     path.write_bytes(content[:300])
-    unreadable = {}
-    first = run(dataset, tmp_path, unreadable=unreadable)
-    second = run(dataset, tmp_path, "whole-image", unreadable)
-    assert first.skipped == second.skipped == 4
-    assert len(first.samples) == len(second.unions) == 16
+    by_pass, unreadable = evaluate_all(dataset, tmp_path, "whole-image", "fake")
+    evaluations = [evaluation for (evaluation,) in by_pass]
+    assert [evaluation.skipped for evaluation in evaluations] == [4, 4]
+    assert [len(evaluation.unions) for evaluation in evaluations] == [16, 16]
+    assert list(unreadable) == ["2"] and "2.jpg: a truncated or damaged JPEG" in unreadable["2"]
     assert capsys.readouterr().err.count("2.jpg: a truncated or damaged JPEG") == 1
 
     path.write_bytes(content)  # a repaired image is scored at the next run
     assert run(dataset, tmp_path).skipped == 0
-
-
-def test_image_of_another_size_than_its_masks_is_skipped(dataset, fake, tmp_path, capsys):
-    cv2.imwrite(str(dataset.image_dir / "1.jpg"), np.zeros((9, 7, 3), np.uint8))
+    path.unlink()  # and one that has gone since is not
     assert run(dataset, tmp_path).skipped == 4
-    assert "7x9 pixels, but its masks were prepared for 60x44" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_changed_picture_is_refused_by_name(dataset, fake, tmp_path, before):
+    if before:
+        run(dataset, tmp_path)
+    cv2.imwrite(str(dataset.image_dir / "1.jpg"), np.zeros((44, 60, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r"1\.jpg: another picture.*prepare_referit\.py"):
+        run(dataset, tmp_path)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_changed_masks_are_refused_by_name(dataset, fake, tmp_path, before):
+    if before:
+        run(dataset, tmp_path)
+    masks = dataset.directory / "masks"
+    (masks / "1.npz").write_bytes((masks / "2.npz").read_bytes())
+    with pytest.raises(DatasetError, match=r"masks/1\.npz.*prepare_referit\.py"):
+        run(dataset, tmp_path)
+
+
+@pytest.mark.parametrize("what", ["sha256", "masks"])
+def test_results_of_other_pictures_or_masks_are_not_used(dataset, fake, tmp_path, what):
+    run(dataset, tmp_path)
+    index = json.loads((dataset.directory / "index.json").read_text())
+    if what == "sha256":
+        path = dataset.image_dir / "3.jpg"
+        cv2.imwrite(str(path), np.zeros((52, 60, 3), np.uint8))
+        index["images"]["3"]["sha256"] = sha256(path)
+    else:
+        masks = dataset.masks(dataset.images("test")[3])
+        masks["3_1"][:] = False
+        index["images"]["3"]["masks"] = save_masks(
+            dataset.directory / "masks" / "3.npz", masks, (52, 60)
+        )
+    (dataset.directory / "index.json").write_text(json.dumps(index))
+    del fake[:]
+    changed = run(Dataset(dataset.directory), tmp_path)
+    assert [height for height, _ in fake] == [40, 44, 48, 52, 56]
+    assert (changed.intersections[12] == 0) == (what == "masks")
 
 
 def test_nothing_to_score_is_an_error(dataset, fake, tmp_path):
-    with pytest.raises(EvaluationError, match="no sample of the split test"):
+    with pytest.raises(UserError, match="no sample of the split test"):
         run(dataset, tmp_path, limit=0)
 
 
@@ -171,62 +215,27 @@ def test_workers_find_the_same(dataset, tmp_path):
     assert one.skipped == three.skipped == 4
 
 
-def die(task):
-    """Stands in for a worker that the system kills."""
-    os._exit(9)
+def test_a_dead_worker_is_an_error_and_its_results_are_kept(dataset, fake, tmp_path, monkeypatch):
+    def dies(image, expressions, image_id, tally):
+        if image_id == "2":
+            os._exit(9)
+        yield from [np.zeros(image.shape[:2], bool)] * len(expressions)
+
+    monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: dies, as_found))
+    with pytest.raises(WorkerError, match="exit code 9"):
+        run(dataset, tmp_path, workers=2)
+    assert len(journal_of(tmp_path).read_text().splitlines()) == 3  # what it is of, two images
 
 
-def linger(task):
-    """Stands in for slow work."""
-    time.sleep(60)
-
-
-def test_dead_worker_is_an_error(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "_score", die)
-    with pytest.raises(EvaluationError, match="fewer --workers"):
-        run(dataset, tmp_path, "whole-image", workers=2)
-
-
-def test_workers_end_with_a_killed_parent(dataset, tmp_path):
-    script = (
-        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/evaluation']\n"
-        "import test_evaluation as t\n"
-        "from objseg.data.dataset import Dataset\n"
-        "if __name__ == '__main__':\n"
-        "    t.evaluation._score = t.linger\n"
-        "    t.run(Dataset(sys.argv[2]), t.REPOSITORY / sys.argv[3], 'whole-image', workers=2)\n"
-    )
-    (tmp_path / "script.py").write_text(script)
-    parent = subprocess.Popen(
-        [sys.executable, tmp_path / "script.py", REPOSITORY / "tests", dataset.directory,
-         tmp_path / "journal"],
-        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"},
-    )
-    workers = wait_for(lambda: [pid for pid in children(parent.pid) if computes(pid)][1:] and
-                       children(parent.pid))
-    parent.kill()
-    parent.wait()
-    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers))
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return file.read().split()
-
-
-def computes(pid):
-    """Say whether the process has got as far as its watching thread."""
-    return len(os.listdir(f"/proc/{pid}/task")) > 1
-
-
-def wait_for(condition, seconds=20):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
+def test_a_second_evaluation_keeps_out_of_the_folder(dataset, tmp_path):
+    with claimed(tmp_path / "out"):
+        done = tool("--data", dataset.directory, "--method", "whole-image", "--out",
+                    tmp_path / "out")
+        assert done.returncode == 1
+        assert re.search("error: .*/out: another evaluation writes there.*--out", done.stderr)
+        assert os.listdir(tmp_path / "out") == ["lock"]
+    done = tool("--data", dataset.directory, "--method", "whole-image", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
 
 
 def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
@@ -242,9 +251,8 @@ def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
             "highres", SLIM, dataset.directory, tmp_path / "random.caffemodel",
             compat_authors="compat" in options,
         )
-        (result,) = evaluate(
-            dataset, "test", [configuration], tmp_path / str(options), dataset.samples("test"), {},
-            options.get("workers", 1),
+        ((result,),), _ = evaluate(
+            Request(dataset), [configuration], tmp_path / str(options), options.get("workers", 1)
         )
         found.append(np.stack([result.intersections, result.unions]))
     np.testing.assert_array_equal(found[0], found[1])
@@ -283,11 +291,11 @@ def test_another_image_in_between_changes_nothing(dataset):
 
 
 def test_journal_says_what_it_is_of(tmp_path):
-    with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
-        journal.append("7", [[1, 2]], {"odd": 1})
-    assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0]) == {"method": "fake"}
-    with Journal(tmp_path / "a.jsonl", {"method": "fake"}) as journal:
-        assert journal.found == {"7": [[1, 2]]}
+    with Journal(tmp_path, {"method": "fake"}) as journal:
+        journal.append("7", [[1, 2, 0, 0, 3, 3]], {"odd": 1})
+    assert json.loads(journal_of(tmp_path).read_text().splitlines()[0]) == {"method": "fake"}
+    with Journal(tmp_path, {"method": "fake"}) as journal:
+        assert journal.found == {"7": [[1, 2, 0, 0, 3, 3]]}
         assert journal.tallies == {"7": {"odd": 1}}
 
 
@@ -333,6 +341,22 @@ def test_command_line(dataset, tmp_path):
     assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files}
 
 
+def test_rows_that_lack_a_file_do_not_keep_the_others_away(dataset, tmp_path):
+    words = ("--data", dataset.directory, "--out", tmp_path, "--weights", "highres=/no/file",
+             "--prototxt", "/no", "--method", "all")
+    done = tool(*words)
+    assert done.returncode == 0, done.stderr
+    for method in METHODS.values():
+        if method.name != "whole-image":
+            assert f"left out: {method.title}: /" in done.stderr
+            assert f"not evaluated: {method.title}: /" in done.stdout
+    outcome = json.loads((tmp_path / "results.json").read_text())
+    assert [method["method"] for method in outcome["methods"]] == ["whole-image"]
+    assert "/no/file does not exist" in outcome["unavailable"]["Ours (high resolution)"]
+    assert "not evaluated: SCRC bbox: /" in (tmp_path / "report.html").read_text()
+    assert tool(*words, "--method", "highres").returncode == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -341,7 +365,8 @@ def test_command_line(dataset, tmp_path):
         (["--data", "DATA", "--method", "all", "--weights", "f"], 1, "which model is it for"),
         (["--data", "DATA", "--weights", "lowres=f"], 1, "uses the model lowres is chosen"),
         (["--data", "DATA", "--method", "whole-image", "--split", "val"], 1, "no sample"),
-        (["--data", "DATA", "--workers", "0"], 2, "--workers is 0"),
+        (["--data", "DATA", "--workers", "0"], 2, "expected an integer of at least 1"),
+        (["--data", "DATA", "--method", "all", "--method", "scrc-bbox"], 1, "of the method scrc"),
         (["--method", "magic"], 2, "invalid choice"),
     ],
 )

@@ -1,6 +1,7 @@
 """A small data set whose regions are halves of noise images, and its evaluation."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,14 +9,15 @@ import numpy as np
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import Vocabulary
 from objseg.data.masks import save_masks
-from objseg.evaluation.evaluate import evaluate
+from objseg.evaluation.evaluate import Evaluation, Request, evaluate
+from objseg.files import sha256
 from objseg.methods.table1 import Configuration
 
 EXPRESSIONS = ("left half", "the <b>top</b> & more", "sky", "!!")
 WIDTH = 60
 
 
-def make_dataset(directory, count=5, right=(), **about):
+def make_dataset(directory: Path, count: int = 5, right: tuple = (), **about) -> Dataset:
     """Write images of 60 x 40 pixels, each 4 pixels higher than the last; returns a Dataset.
 
     The left half has three expressions, the top half one, the right half those of ``right``.
@@ -30,11 +32,14 @@ def make_dataset(directory, count=5, right=(), **about):
         left[:, : WIDTH // 2] = top[: height // 2] = True
         halves = {"1": (left, EXPRESSIONS[:3]), "2": (top, EXPRESSIONS[3:]), "3": (~left, right)}
         halves = {f"{n}_{name}": half for name, half in halves.items() if half[1]}
-        save_masks(
+        masks = save_masks(
             directory / "masks" / f"{n}.npz",
             {region: mask for region, (mask, _) in halves.items()}, (height, WIDTH),
         )
-        images[str(n)] = {"file": f"{n}.jpg", "width": WIDTH, "height": height, "split": "test"}
+        images[str(n)] = {
+            "file": f"{n}.jpg", "width": WIDTH, "height": height, "split": "test",
+            "sha256": sha256(directory / "raw" / f"{n}.jpg"), "masks": masks,
+        }
         for region, (_, expressions) in halves.items():
             regions[region] = {"image": str(n), "box": [0, 0, 1, 1], "expressions": expressions}
     Vocabulary.build(EXPRESSIONS, min_count=1).save(directory / "vocabulary.txt")
@@ -44,10 +49,15 @@ def make_dataset(directory, count=5, right=(), **about):
     return Dataset(directory)
 
 
-def run(dataset, folder, name="fake", unreadable=None, limit=None, workers=1):
-    """Evaluate one method on the test split."""
-    (result,) = evaluate(
-        dataset, "test", [Configuration(name)], folder, dataset.samples("test")[:limit],
-        {} if unreadable is None else unreadable, workers,
-    )
-    return result
+def evaluate_all(
+    dataset: Dataset, folder: Path, *names: str, limit: int | None = None, workers: int = 1
+) -> tuple[list[list[Evaluation]], dict[str, str]]:
+    """Evaluate methods on the test split; returns what evaluate() does."""
+    configurations = [Configuration(name) for name in names]
+    return evaluate(Request(dataset, limit=limit), configurations, folder, workers)
+
+
+def run(dataset: Dataset, folder: Path, name: str = "fake", **settings) -> Evaluation:
+    """Evaluate one method by :func:`evaluate_all`; returns its Evaluation."""
+    ((evaluation,),), _ = evaluate_all(dataset, folder, name, **settings)
+    return evaluation

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 from common.arguments import add_data, add_device, add_size
 
@@ -54,25 +55,42 @@ def add_methods(parser: argparse.ArgumentParser):
     add_device(parser)
 
 
-def chosen(options: argparse.Namespace, **settings) -> tuple[Dataset, list[Configuration], Path]:
-    """Return what :func:`add_methods`' options name: (data set, methods, output folder).
+class Choice(NamedTuple):
+    """What :func:`add_methods`' options name: a data set, methods, and the output folder.
 
-    The Configurations are in the order of Table 1; ``settings`` are further ones of
+    ``configurations`` are in the order of Table 1, ``unavailable`` {title: why} of the rows that
+    --method all asks for and that lack a file.
+    """
+
+    dataset: Dataset
+    configurations: list[Configuration]
+    out: Path
+    unavailable: dict[str, str]
+
+
+def chosen(options: argparse.Namespace, **settings) -> Choice:
+    """Return what the options name; ``settings`` are further ones of
     :func:`objseg.methods.table1.configure`.
+
+    Raises UserError where a row that is asked for by its name lacks a file.
     """
     methods = chosen_methods(options, "highres")
     size = SIZES[options.size]
     dataset = Dataset(options.data or REPOSITORY / size.data)
     weights = chosen_weights(options.weights, methods)
-    configurations = [
-        configure(
-            name, size, dataset.directory, weights.get(METHODS[name].model), options.vocabulary,
-            options.prototxt, options.gpu, **settings,
-        )
-        for name in methods
-    ]
+    configurations, unavailable = [], {}
+    for name in methods:
+        try:
+            configurations.append(configure(
+                name, size, dataset.directory, weights.get(METHODS[name].model),
+                options.vocabulary, options.prototxt, options.gpu, **settings,
+            ))
+        except UserError as error:
+            if "all" not in (options.method or []) or name in options.method:
+                raise
+            unavailable[METHODS[name].title] = str(error)
     out = options.out or evaluation_folder(dataset.directory, options.split)
-    return dataset, configurations, out
+    return Choice(dataset, configurations, out, unavailable)
 
 
 def evaluation_folder(data: Path, split: str = "test") -> Path:

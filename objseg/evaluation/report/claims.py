@@ -32,7 +32,7 @@ CLAIMS = (
 """The comparisons in the text of section 4.2."""
 
 
-def claims(outcome):
+def claims(outcome: dict) -> list[tuple[str, bool, str]]:
     """Check the ``CLAIMS`` whose rows were evaluated; ``outcome`` is that of
     :mod:`objseg.evaluation.report.results`.
 

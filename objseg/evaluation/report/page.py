@@ -1,92 +1,86 @@
 """report.html: one file that needs no other and no script."""
 
-from html import escape
+import json
 from pathlib import Path
-from string import Template
 
-from objseg.evaluation.report.tables import claims_table, lengths_table, results_table, timing_table
-from objseg.evaluation.report.text import summary, tallies
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from objseg.evaluation import table2
+from objseg.evaluation.evaluate import Evaluation
+from objseg.evaluation.report.claims import claims
+from objseg.evaluation.report.gallery import Section
+from objseg.evaluation.report.results import BOX_HEADING, EXPLANATIONS, HEADINGS
+from objseg.evaluation.report.text import noted_data, paper_cells, summary, tallies, verdict
 from objseg.files import write_text
 from objseg.metrics import TENTHS
 from objseg.plots import precision_curve
 
-PAGE = Path(__file__).with_name("page.html")
 
-
-def write_page(out, outcome, evaluations, sections):
+def write_page(
+    out: Path, outcome: dict, evaluations: list[Evaluation], sections: list[Section]
+) -> None:
     """Write report.html into the folder ``out``, with Table 2 if timing.json is there.
 
-    ``outcome`` is the dict of :mod:`objseg.evaluation.report.results`, ``sections`` the list of
-    :mod:`objseg.evaluation.report.gallery`.
+    ``outcome`` is what :func:`objseg.evaluation.report.results.results` returns, ``sections`` what
+    :func:`objseg.evaluation.report.gallery.gallery` does.
     """
-    split = f"{outcome['data']}, {outcome['split']} split"
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )
+    templates.filters["percent"] = "{:.2%}".format
     lines = [(evaluation.method.title, evaluation.ious) for evaluation in evaluations]
     points = [
         method["paper"][: len(TENTHS)] if method["paper"] else None for method in outcome["methods"]
     ]
-    text = Template(PAGE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"Segmentation from natural language expressions: {split}"),
-        badge=" ".join(f'<span class="badge">{escape(note)}</span>' for note in outcome["notes"]),
-        summary=escape(summary(outcome)),
-        table=results_table(outcome),
-        notes=_notes(outcome, shows_paper=any(points)),
-        claims=_panel("What the paper concludes", claims_table(outcome)),
-        timing=_panel("Table 2: seconds per expression", *timing_table(out / "timing.json")),
-        curve=precision_curve(lines, points),
-        lengths=lengths_table(outcome),
-        gallery="\n".join(map(_section, sections)),
+    timing, timing_note = read_timing(out / "timing.json")
+    write_text(out / "report.html", templates.get_template("page.html").render(
+        title=f"Segmentation from natural language expressions: {outcome['data']}, "
+              f"{outcome['split']} split",
+        outcome=outcome, summary=summary(outcome), headings=[*HEADINGS.values(), BOX_HEADING],
+        explanations=EXPLANATIONS, shows_paper=any(points), paper_cells=paper_cells,
+        tallies=tallies(outcome), claims=claims(outcome), verdict=verdict, timing=timing,
+        timing_note=timing_note, curve=precision_curve(lines, points), sections=sections,
         facts=_facts(outcome),
-    )
-    write_text(out / "report.html", text)
+    ))
 
 
-def _panel(title, content, note=""):
-    """A titled part of the page; nothing where there is neither content nor a note."""
-    if not content and not note:
-        return ""
-    panel = f'<div class="panel">{content}</div>\n' if content else ""
-    return f"<h2>{title}</h2>\n{panel}" + (f'<p class="note">{escape(note)}</p>' if note else "")
+def read_timing(path: Path) -> tuple[list[tuple], str]:
+    """Return rows of Table 2, those of :func:`objseg.evaluation.table2.rows`, and a note on them.
 
-
-def _notes(outcome, shows_paper):
-    intervals = "Small figures: 95 % bootstrap intervals over images."
-    paper = (
-        " The paper's rows are those of its Table 1; box@0.5 in them is what the papers on SCRC "
-        "and GroundeR report."
-    )
-    lines = [intervals + paper * shows_paper, *tallies(outcome)]
-    return f'<p class="note">{"<br>".join(map(escape, lines))}</p>'
-
-
-def _section(section):
-    parts = [f"<h2>{escape(section.title)}</h2>", f'<p class="note">{escape(section.note)}</p>']
-    for heading, pictures in section.rows:
-        if heading:
-            parts.append(f"<h3>{escape(heading)}</h3>")
-        figures = "".join(
-            f'<figure><img src="{picture.uri}" alt=""><figcaption>{escape(picture.text)}'
-            f"<small>{escape(picture.note)}</small></figcaption></figure>"
-            for picture in pictures
+    ``path`` is what tools/time_referit.py writes. A missing file gives no rows and no note, one
+    that is not understood no rows and a note that says so.
+    """
+    try:
+        timing = json.loads(path.read_text(encoding="utf-8"))
+        return table2.rows(timing), (
+            f"Median over {timing['samples']:,} images of {noted_data(timing)}, {timing['split']} "
+            f"split, each with one expression and with all of its expressions; size "
+            f"{timing['size']}, on {timing['device']}. Small figures: quartiles over images."
         )
-        parts.append(f'<div class="row" style="--columns: {max(4, len(pictures))}">{figures}</div>')
-    return "\n".join(parts)
+    except FileNotFoundError:
+        return [], ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [], (
+            f"{path.name} was left out, since it is not as tools/time_referit.py writes it "
+            f"({type(error).__name__}: {error})."
+        )
 
 
 def _facts(outcome):
-    facts = [("command", outcome["command"]), ("data", outcome["directory"])]
-    facts.append(("data set", f"sha256 {outcome['methods'][0]['identity']['data set']}"))
+    """List what was run and with what, as pairs of a name and a text."""
+    facts = [
+        ("command", outcome["command"]), ("data", outcome["directory"]),
+        ("data set", f"sha256 {outcome['methods'][0]['identity']['data set']}"),
+    ]
     weights = {}
     for method in outcome["methods"]:
         if method["weights"]:
-            weights.setdefault((method["weights"], method["identity"]["weights"]), []).append(
-                method["method"]
-            )
+            file = f"{method['weights']}, sha256 {method['identity']['weights']}"
+            weights.setdefault(file, []).append(method["method"])
         if method["identity"]["compat_authors"]:
             facts.append((method["method"], "mapped to the image in the way of the authors' code"))
-    facts += [
-        (f"weights of {', '.join(names)}", f"{path}, sha256 {checksum}")
-        for (path, checksum), names in weights.items()
-    ]
+    facts += [(f"weights of {', '.join(names)}", file) for file, names in weights.items()]
     facts += [(f"unreadable {image}", text) for image, text in outcome["unreadable"].items()]
     facts.append(("versions", ", ".join(f"{k} {v}" for k, v in outcome["versions"].items())))
-    return "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
+    return facts

@@ -1,11 +1,15 @@
 """The measured values: results.json, and samples.csv with a line per sample."""
 
 import csv
-import importlib
 import json
 import platform
+from pathlib import Path
+
+import cv2
+import numpy as np
 
 from objseg.data.expressions import tokenize
+from objseg.evaluation.evaluate import Evaluation, Request
 from objseg.files import atomic_path, write_text
 from objseg.metrics import NAMES, bootstrap, by_length, summarize
 from objseg.regions.boxes import box_accuracy
@@ -15,85 +19,100 @@ HEADINGS = {
 }
 """Metrics as Table 1 writes them, by name."""
 
+BOX_HEADING = "box@0.5"
+"""Heading of the share of samples whose mask's bounding box has IoU >= 0.5 with the region's."""
+
+EXPLANATIONS = {
+    "IoU": "area of the intersection of mask and region over the area of their union",
+    "prec@X": "share of the samples whose IoU is at least X",
+    "overall IoU": "all intersections' area over all unions' area: large regions weigh more",
+    "mean IoU": "mean of the samples' IoU: every sample weighs the same",
+    BOX_HEADING: "share of the samples whose mask's bounding box has an IoU of at least 0.5 with "
+                 "the region's",
+}
+"""The terms of Table 1, a line each."""
+
 PAPER_BOX_ACCURACY = {"scrc-bbox": 17.93, "grounder-bbox": 26.93}
 """Share of boxes with IoU >= 0.5 on the ReferIt test split in percent, from the methods' own papers
 (SCRC: Hu et al., CVPR 2016; GroundeR, supervised: Rohrbach et al., ECCV 2016)."""
 
 
-def results(dataset, split, evaluations, unreadable, command, limit=None):
-    """Everything that was measured, as one dict of plain values; fractions are in [0, 1].
+def results(
+    request: Request, evaluations: list[Evaluation], unreadable: dict[str, str],
+    unavailable: dict[str, str], command: str,
+) -> dict:
+    """Collect everything that was measured as plain values; fractions are in [0, 1].
 
-    ``evaluations`` is a list of :class:`objseg.evaluation.evaluate.Evaluation`, ``unreadable``
-    {image id: message}, ``limit`` the number of samples asked for, None for all. The papers'
-    figures, in percent, are there only for what they measured: the test split of ReferIt.
+    ``unreadable`` is {image id: message}, ``unavailable`` {title of a method that could not be
+    evaluated: message}, ``command`` the command line. The papers' figures, in percent, are there
+    only for what they measured.
     """
-    measured_by_paper = dataset.about.referit and split == "test" and not limit
-    paper_boxes = PAPER_BOX_ACCURACY if measured_by_paper else {}
-    methods = []
-    for evaluation in evaluations:
-        measured = evaluation.intersections, evaluation.unions
-        method, configuration = evaluation.method, evaluation.configuration
-        methods.append({
-            "method": method.name,
-            "title": method.title,
-            "metrics": summarize(*measured),
-            "box_accuracy": box_accuracy(
-                evaluation.boxes, [sample.region.box for sample in evaluation.samples]
-            ),
-            "intervals": bootstrap(*measured, [s.image.id for s in evaluation.samples]),
-            "by_length": dict(by_length(
-                *measured, [len(tokenize(s.expression)) for s in evaluation.samples]
-            )),
-            "scored": len(evaluation.samples),
-            "skipped": evaluation.skipped,
-            "tally": dict(evaluation.tally),
-            "paper": list(method.paper) if measured_by_paper else None,
-            "paper_box_accuracy": paper_boxes.get(method.name),
-            "weights": str(configuration.weights) if configuration.weights else None,
-            "identity": evaluation.identity,
-        })
     return {
-        "data": dataset.name,
-        "directory": str(dataset.directory),
-        "split": split,
-        "limit": limit,
-        "notes": list(dataset.about.notes),
+        "data": request.dataset.name,
+        "directory": str(request.dataset.directory),
+        "split": request.split,
+        "size": request.size,
+        "limit": request.limit,
+        "notes": list(request.dataset.about.notes),
         "unreadable": dict(unreadable),
-        "methods": methods,
+        "unavailable": dict(unavailable),
+        "methods": [_measured(evaluation, request.is_papers) for evaluation in evaluations],
         "command": command,
         "versions": versions(),
     }
 
 
-def versions():
-    """Versions of what computes the numbers, as {name: version}; "absent" where not installed."""
-    found = {"python": platform.python_version()}
-    for name, module in (("numpy", "numpy"), ("opencv", "cv2"), ("caffe", "caffe")):
-        try:
-            found[name] = importlib.import_module(module).__version__
-        except ImportError:
-            found[name] = "absent"
-    return found
+def _measured(evaluation, is_papers):
+    """Return the entry of one Evaluation in :func:`results`."""
+    areas, samples = (evaluation.intersections, evaluation.unions), evaluation.samples
+    method, weights = evaluation.method, evaluation.configuration.weights
+    return {
+        "method": method.name,
+        "title": method.title,
+        "metrics": summarize(*areas),
+        "box_accuracy": box_accuracy(evaluation.boxes, [s.region.box for s in samples]),
+        "intervals": bootstrap(*areas, [s.image.id for s in samples]),
+        "by_length": dict(by_length(*areas, [len(tokenize(s.expression)) for s in samples])),
+        "scored": len(samples),
+        "skipped": evaluation.skipped,
+        "tally": dict(evaluation.tally),
+        "paper": list(method.paper) if is_papers else None,
+        "paper_box_accuracy": PAPER_BOX_ACCURACY.get(method.name) if is_papers else None,
+        "weights": str(weights) if weights else None,
+        "identity": evaluation.identity,
+    }
 
 
-def write_results(out, outcome, evaluations):
+def versions() -> dict[str, str]:
+    """Return the versions of what computes the numbers, by name."""
+    import caffe  # the rest of the report needs no Caffe
+
+    return {
+        "python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__,
+        "caffe": caffe.__version__,
+    }
+
+
+def write_results(out: Path, outcome: dict, evaluations: list[Evaluation]) -> None:
     """Write results.json, what :func:`results` returns, and samples.csv into the folder ``out``."""
     write_text(out / "results.json", json.dumps(outcome, indent=1, ensure_ascii=False) + "\n")
-    with atomic_path(out / "samples.csv") as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(
-                ["method", "image", "region", "expression", "intersection", "union", "iou",
-                 "xmin", "ymin", "xmax", "ymax"]
+    with (
+        atomic_path(out / "samples.csv") as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(
+            ["method", "image", "region", "expression", "intersection", "union", "iou",
+             "xmin", "ymin", "xmax", "ymax"]
+        )
+        for evaluation in evaluations:
+            writer.writerows(
+                (
+                    evaluation.method.name, sample.image.id, sample.region.id, sample.expression,
+                    intersection, union, f"{iou:.6f}", *box,
+                )
+                for sample, intersection, union, iou, box in zip(
+                    evaluation.samples, evaluation.intersections, evaluation.unions,
+                    evaluation.ious, evaluation.boxes,
+                )
             )
-            for evaluation in evaluations:
-                measured = zip(
-                    evaluation.intersections, evaluation.unions, evaluation.ious, evaluation.boxes
-                )
-                writer.writerows(
-                    (
-                        evaluation.method.name, sample.image.id, sample.region.id,
-                        sample.expression, intersection, union, f"{iou:.6f}", *box,
-                    )
-                    for sample, (intersection, union, iou, box) in zip(evaluation.samples, measured)
-                )

@@ -1,47 +1,47 @@
 """The results in plain text, for a terminal."""
 
 from objseg.evaluation.report.claims import claims
-from objseg.evaluation.report.results import HEADINGS
+from objseg.evaluation.report.results import BOX_HEADING, HEADINGS
 from objseg.metrics import NAMES
 
-BOX_HEADING = "box@0.5"
-"""Heading of the share of samples whose mask's bounding box has IoU >= 0.5 with the region's."""
 
-
-def terminal(outcome):
+def terminal(outcome: dict) -> str:
     """Format the results, the dict of :mod:`objseg.evaluation.report.results`, as lines of text."""
     lines = [summary(outcome), "", *table(outcome)]
     notes, checked = tallies(outcome), claims(outcome)
     if notes:
         lines += ["", *notes]
+    if outcome["unavailable"]:
+        lines += ["", *(f"not evaluated: {title}: {why}"
+                        for title, why in outcome["unavailable"].items())]
     if checked:
         lines += ["", "What the paper concludes, on this data:"]
         lines += [f"  {verdict(holds):<15}{claim}: {figures}" for claim, holds, figures in checked]
     return "\n".join(lines)
 
 
-def summary(outcome):
-    """One line: which data, how many samples were scored, how many were not and why."""
+def summary(outcome: dict) -> str:
+    """Return a line: which data, how many samples were scored, how many were not and why."""
     scored = max(method["scored"] for method in outcome["methods"])
     skipped = max(method["skipped"] for method in outcome["methods"])
     images = len(outcome["unreadable"])
-    skips = (
-        f"{skipped} samples skipped ({images} image{'s' * (images > 1)} unreadable)"
-        if skipped else "none skipped"
-    )
+    skips = "none skipped"
+    if skipped:
+        images = "1 image" if images == 1 else f"{images} images"
+        skips = f"{skipped} samples skipped ({images} unreadable)"
     limit = f", limited to the first {outcome['limit']}" if outcome["limit"] else ""
     return (f"data {noted_data(outcome)}, split {outcome['split']}{limit}: {scored} samples "
             f"scored, {skips}")
 
 
-def noted_data(outcome):
+def noted_data(outcome: dict) -> str:
     """Name the data set of an outcome, with the notes on it (see About) in brackets."""
     notes = f" ({', '.join(outcome['notes'])})" if outcome["notes"] else ""
     return outcome["data"] + notes
 
 
-def table(outcome):
-    """Table 1's form as lines of text, the paper's row under ours where it applies."""
+def table(outcome: dict) -> list[str]:
+    """Return lines of text in Table 1's form, the paper's row under ours where it applies."""
     rows = [["method", *HEADINGS.values(), BOX_HEADING]]
     for method in outcome["methods"]:
         figures = [method["metrics"][name] for name in NAMES] + [method["box_accuracy"]]
@@ -55,13 +55,13 @@ def table(outcome):
     ]
 
 
-def paper_cells(method):
-    """The papers' figures under a row of the table: Table 1's, no mean IoU, a box accuracy."""
+def paper_cells(method: dict) -> list[str]:
+    """Return the papers' figures for a row of the table: Table 1's, no mean IoU, a box accuracy."""
     box = method["paper_box_accuracy"]
     return [*(f"{value:.2f}%" for value in method["paper"]), "", f"{box:.2f}%" if box else ""]
 
 
-def tallies(outcome):
+def tallies(outcome: dict) -> list[str]:
     """List the exceptions by method, one line each, such as "SCRC grabcut: empty result 12"."""
     return [
         f"{method['title']}: "
@@ -70,6 +70,6 @@ def tallies(outcome):
     ]
 
 
-def verdict(holds):
-    """Whether a claim holds, in words."""
+def verdict(holds: bool) -> str:
+    """Say in words whether a claim holds."""
     return "holds" if holds else "does not hold"

@@ -1,0 +1,111 @@
+"""Which samples are shown: rules and a fixed shuffle decide it, never a person.
+
+No row shows an image or an expression twice, nor, as far as that is possible, a word.
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+import numpy as np
+
+from objseg.data.dataset import Sample
+from objseg.data.expressions import tokenize
+from objseg.data.frequent_words import STOP_WORDS
+from objseg.evaluation.evaluate import Evaluation
+
+FAILURE = 0.5
+"""A sample whose IoU is below is a failure (Figures 7 and 11)."""
+
+CHOICES = {
+    "Best": "The samples of greatest IoU.",
+    "Median": "The samples in the middle of the order of IoU.",
+    "Failures": f"Drawn by chance among the samples of IoU below {FAILURE}.",
+}
+"""Rows of pictures of one method, and how their samples are chosen."""
+
+QUANTILES = (np.arange(6) + 0.5) / 6
+"""Places in the order of IoU at which methods are compared, 0 the least."""
+
+LEAST, MOST = 3, 4
+"""Regions of an image that is shown with several expressions."""
+
+
+def choose(evaluation: Evaluation, count: int = 4) -> dict[str, list[Sample]]:
+    """Pick up to ``count`` Samples for each of ``CHOICES``, by title; a title without is left out.
+
+    Samples of equal IoU are taken in a shuffled but fixed order, so that they do not all come from
+    the first images.
+    """
+    shuffled, order = _orders(evaluation)
+    ranked = {
+        "Best": order[::-1],
+        "Median": _nearest_first(order, 0.5),
+        "Failures": shuffled[evaluation.ious[shuffled] < FAILURE],
+    }
+    rows = {title: _take(evaluation.samples, rank, count, set()) for title, rank in ranked.items()}
+    return {title: row for title, row in rows.items() if row}
+
+
+def at_quantiles(evaluation: Evaluation) -> list[Sample]:
+    """Pick a Sample at each of the ``QUANTILES`` of the IoU."""
+    _, order = _orders(evaluation)
+    shown = set()
+    return [
+        sample for quantile in QUANTILES
+        for sample in _take(evaluation.samples, _nearest_first(order, quantile), 1, shown)
+    ]
+
+
+def several_expressions(samples: list[Sample], count: int = 2) -> list[list[Sample]]:
+    """Pick ``count`` images with different expressions for ``LEAST`` to ``MOST`` of their regions.
+
+    A region is shown by its first expression that is not there yet. ``samples`` are in the data
+    set's order.
+    """
+    images = [list(group) for _, group in groupby(samples, key=lambda sample: sample.image.id)]
+    rows = []
+    for n in np.random.RandomState(0).permutation(len(images)):
+        row = []
+        for sample in images[n]:
+            if all(
+                sample.region.id != other.region.id and sample.expression != other.expression
+                for other in row
+            ):
+                row.append(sample)
+        if len(row) >= LEAST:
+            rows.append(row[:MOST])
+        if len(rows) == count:
+            break
+    return rows
+
+
+def _orders(evaluation):
+    """Return the indices of the samples, shuffled but always alike, and these by ascending IoU."""
+    shuffled = np.random.RandomState(0).permutation(len(evaluation.samples))
+    return shuffled, shuffled[np.argsort(evaluation.ious[shuffled], kind="stable")]
+
+
+def _nearest_first(order, quantile):
+    """Reorder ``order`` (N,) so that the entries nearest to ``quantile`` come first."""
+    places = np.arange(len(order))
+    return order[np.argsort(np.abs(places - quantile * (len(order) - 1)), kind="stable")]
+
+
+def _take(samples: list[Sample], ranked: Iterable[int], count: int, shown: set) -> list[Sample]:
+    """Take up to ``count`` samples in the order of the indices ``ranked``.
+
+    Skips images, expressions and, unless that gives too few, words that were shown before. Adds
+    what it takes to the set ``shown``.
+    """
+    stop_words, taken = set(STOP_WORDS.read_text(encoding="utf-8").split()), []
+    for without_words in (True, False):
+        for index in ranked:
+            if len(taken) == count:
+                return taken
+            sample = samples[index]
+            marks = {("image", sample.image.id), ("expression", sample.expression)}
+            words = set(tokenize(sample.expression)) - stop_words
+            if shown.isdisjoint(marks | words if without_words else marks):
+                shown |= marks | words
+                taken.append(sample)
+    return taken
