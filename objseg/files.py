@@ -3,10 +3,11 @@
 import contextlib
 import hashlib
 import os
+import secrets
 import sys
-import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -14,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @contextlib.contextmanager
-def atomic_path(path):
+def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that becomes ``path`` when the block succeeds.
 
     Missing folders are made. The file is synced before the rename, so that after a crash ``path``
@@ -24,25 +25,19 @@ def atomic_path(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
-    )
-    os.close(handle)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    temporary.touch(exist_ok=False)
     try:
-        yield Path(temporary)
+        yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files
         os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
-def sync_folder(path):
+def sync_folder(path: str | Path) -> None:
     """Make sure that the names in a folder survive a crash: what was renamed and removed so far."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -51,35 +46,32 @@ def sync_folder(path):
         os.close(handle)
 
 
-def is_current(path, source):
-    """Whether the file ``path`` is there and not older than ``source``, which it was made from."""
+def is_current(path: str | Path, source: str | Path) -> bool:
+    """Say whether the file ``path`` exists and is not older than ``source``, its origin."""
     try:
         return os.stat(path).st_mtime >= os.stat(source).st_mtime
     except FileNotFoundError:
         return False
 
 
-def write_text(path, text):
-    """Write ``text`` (str) to ``path`` as UTF-8, atomically."""
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def sha256(path):
-    """Checksum of a file as hexadecimal digits."""
+def sha256(path: str | Path) -> str:
+    """Return the checksum of a file as hexadecimal digits."""
     return checksum(path, "sha256")
 
 
-def checksum(path, algorithm):
-    """Checksum of a file as hexadecimal digits; ``algorithm`` is a name that hashlib knows."""
-    digest = hashlib.new(algorithm)
+def checksum(path: str | Path, algorithm: str) -> str:
+    """Return the checksum of a file as hexadecimal digits; hashlib knows the ``algorithm``."""
     with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
-class Progress:
+class Progress(tqdm):
     """Progress of long work: a bar with rate and ETA on a terminal, plain lines elsewhere.
 
     Example::
@@ -89,60 +81,47 @@ class Progress:
                 ...
                 progress.advance()
 
-    Parameters: ``total`` steps, ``name`` of the work, ``unit`` of a step, ``initial`` steps done by
-    an earlier run, and ``interval``, the least number of seconds between two plain lines.
+    Parameters: ``total`` steps (0 if unknown), ``name`` of the work, ``unit`` of a step,
+    ``initial`` steps done by an earlier run, and ``interval``, the least number of seconds between
+    two plain lines.
     """
 
-    def __init__(self, total, name, unit="it", initial=0, interval=10.0, stream=None):
-        self.stream = stream or sys.stderr
-        self.total, self.name, self.unit, self.initial = total, name, unit, initial
-        self.done = initial
-        self.interval = interval
-        self.started = self.printed = time.monotonic()
-        self.note = ""
-        self.bar = None
-        if self.stream.isatty():
-            self.bar = tqdm(
-                total=total, desc=name, unit=unit, initial=initial, file=self.stream,
-                dynamic_ncols=True,
-            )
+    monitor_interval = 0  # no thread of tqdm's: workers are forked while it runs
+    line = "{desc}: {n_fmt}/{total_fmt} {unit}, {rate_noinv_fmt}, {remaining} left{postfix}"
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        if self.bar is not None:
-            self.bar.close()
+    def __init__(
+        self, total: int, name: str, unit: str = "it", initial: int = 0, interval: float = 10.0,
+        stream: TextIO | None = None,
+    ):
+        stream = stream or sys.stderr
+        self.plain = not stream.isatty()
+        if self.plain:
+            layout = {"bar_format": self.line, "mininterval": interval, "miniters": 1}
         else:
-            self._print_line()
-
-    def advance(self, steps=1, note=None):
-        """Count ``steps`` more as done; ``note`` (str) is shown behind the figures."""
-        self.done += steps
-        if note is not None:
-            self.note = note
-        if self.bar is not None:
-            if note is not None:
-                self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update(steps)
-        elif time.monotonic() - self.printed >= self.interval:
-            self._print_line()
-
-    def write(self, message):
-        """Print a line of its own without tearing the bar."""
-        if self.bar is not None:
-            self.bar.write(message, file=self.stream)
-        else:
-            print(message, file=self.stream, flush=True)
-
-    def _print_line(self):
-        self.printed = time.monotonic()
-        elapsed = self.printed - self.started
-        rate = (self.done - self.initial) / elapsed if elapsed > 0 else 0.0
-        left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
-        note = f", {self.note}" if self.note else ""
-        print(
-            f"{self.name}: {self.done}/{self.total} {self.unit}, "
-            f"{rate:.2f} {self.unit}/s{left}{note}",
-            file=self.stream, flush=True,
+            layout = {"dynamic_ncols": True}
+        super().__init__(
+            total=total or None, desc=name, unit=unit, initial=initial, file=stream, **layout
         )
+
+    def advance(self, steps: int = 1, note: str | None = None) -> None:
+        """Count ``steps`` more as done; ``note`` is shown behind the figures."""
+        if note is not None:
+            self.set_postfix_str(note, refresh=False)
+        self.update(steps)
+
+    def write(self, message: str) -> None:
+        """Print a line of its own without tearing the bar."""
+        if self.plain:
+            print(message, file=self.fp, flush=True)
+        else:
+            super().write(message, file=self.fp)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Show the state, as tqdm asks for: at the start, now and then, and at the end."""
+        if not self.plain:
+            super().display(msg, pos)
+        elif self.disable:  # at the end, where tqdm adds the line's end
+            self.fp.write(str(self))
+        elif self.n > self.initial:
+            self.fp.write(f"{self}\n")
+            self.fp.flush()

@@ -1,0 +1,49 @@
+import io
+import os
+
+import pytest
+
+from objseg.files import Progress, atomic_path, write_text
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_written_file_has_the_rights_that_the_user_asks_for(tmp_path, umask, mode):
+    earlier = os.umask(umask)
+    try:
+        write_text(tmp_path / "folder" / "a.txt", "naïve")
+    finally:
+        os.umask(earlier)
+    path = tmp_path / "folder" / "a.txt"
+    assert path.stat().st_mode & 0o777 == mode and path.read_text(encoding="utf-8") == "naïve"
+
+
+def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
+    write_text(tmp_path / "a.txt", "earlier")
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "a.txt") as temporary:
+        assert temporary.parent == tmp_path and temporary.suffix == ".txt"
+        temporary.write_text("half of")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "earlier"
+
+
+def test_progress_in_a_log_is_plain_lines(capsys):
+    log = io.StringIO()
+    with Progress(8, "draw", "scene", initial=2, interval=0, stream=log) as progress:
+        progress.advance(2)
+        progress.write("skipped: one")
+        progress.advance(4, note="loss 3")
+    lines = log.getvalue().splitlines()
+    assert lines[0].startswith("draw: 4/8 scene, ") and lines[0].endswith(" left")
+    assert lines[1] == "skipped: one" and len(lines) == 4
+    assert lines[3].startswith("draw: 8/8 scene, ") and lines[3].endswith("00:00 left, loss 3")
+    assert "\r" not in log.getvalue() and log.getvalue().endswith("loss 3\n")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_in_a_log_waits_between_lines():
+    log = io.StringIO()
+    with Progress(1000, "draw", interval=60, stream=log) as progress:
+        for _ in range(1000):
+            progress.advance()
+    assert log.getvalue().count("\n") == 1
