@@ -510,8 +510,8 @@ def test_the_tool_prepares_prints_and_takes_a_vocabulary(raw, tmp_path):
 @pytest.mark.parametrize("arguments, status, message", [
     (["--raw", "nowhere"], 1, "error: nowhere: no such folder"),
     (["--vocabulary", "none.txt"], 1, "error: none.txt: No such file"),
-    (["--workers", "0"], 2, "0: expected at least 1"),
-    (["--min-count", "-1"], 2, "-1: expected at least 1"),
+    (["--workers", "0"], 2, "0: expected an integer of at least 1"),
+    (["--min-count", "-1"], 2, "-1: expected an integer of at least 1"),
 ])
 def test_the_tool_fails_clearly(tmp_path, arguments, status, message):
     done = tool("--out", tmp_path / "out", *arguments)
