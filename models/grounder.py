@@ -6,23 +6,25 @@ equation 3, and its public reimplementations; the original code is not public.
 
 import caffe
 from caffe import layers as L
+from caffe.proto.caffe_pb2 import NetParameter
 
 from models.lstm import add_last_state, embed, lstm
-from models.netspec import data_layer, inputs, one_phase, two_phases
-from models.sizes import PROPOSALS, WORDS
+from models.netspec import data_layer, inputs, one_phase, stream, text, two_phases
+from models.settings import Settings
+from models.sizes import PROPOSALS, WORDS, Size
 from models.vgg16 import learnt
 from objseg.regions.boxes import SPATIAL
 
 
-def linear(bottom, width):
-    """A linear layer."""
+def linear(bottom, width: int):
+    """Return a linear layer of ``bottom``."""
     return L.InnerProduct(
         bottom, num_output=width, param=learnt(), weight_filler=dict(type="xavier"),
         bias_filler=dict(type="constant"),
     )
 
 
-def add_attention(net, size, region_index=None):
+def add_attention(net: caffe.NetSpec, size: Size, region_index=None):
     """Score M pairs of a box and a phrase; returns (M, 1).
 
     The net has ``features`` (R, D_fc7 + 8) of boxes, phrases as ``tokens`` and ``continuation``
@@ -45,11 +47,11 @@ def add_attention(net, size, region_index=None):
     return net.pair_scores
 
 
-def train_net(size, settings):
-    """The train/val net as a NetParameter: cross entropy against the box of best IoU."""
+def train_net(size: Size, settings: Settings) -> NetParameter:
+    """Return the train/val net: cross entropy against the box of best IoU."""
     def add(net, split):
         net.features, net.tokens, net.continuation, net.sample_index, net.label = data_layer(
-            "grounder_data", "GrounderDataLayer", 5, size, settings, split,
+            "grounder_data", "GrounderDataLayer", 5, **stream(settings, split), **text(size),
             features=settings.features, candidates=PROPOSALS,
         )
         net.scores = L.Reshape(
@@ -60,8 +62,8 @@ def train_net(size, settings):
     return two_phases(f"grounder {size.name}", settings, add)
 
 
-def deploy_net(size, settings):
-    """The net for use as a NetParameter: boxes and phrases in, a score (M, 1) a pair out."""
+def deploy_net(size: Size, settings: Settings) -> NetParameter:
+    """Return the net for use: boxes and phrases in, a score (M, 1) per pair out."""
     net = caffe.NetSpec()
     inputs(
         net, features=[1, size.fc[1] + SPATIAL], tokens=[WORDS, 1], continuation=[WORDS, 1],

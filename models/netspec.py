@@ -1,43 +1,42 @@
-"""The data layer of a train net, and the net's two phases."""
+"""Pieces of NetSpec that every model uses: Python layers, inputs, the net's two phases."""
 
 import json
+from collections.abc import Callable
 
 import caffe
 from caffe import layers as L
+from caffe.proto.caffe_pb2 import NetParameter
 
-from models.sizes import WORDS
+from models.settings import Settings
+from models.sizes import WORDS, Size
+from objseg.caffe.names import DATA
 
 
-def data_layer(module, layer, tops, size, settings, split, **parameters):
-    """Return the tops of the Python data layer ``layer``; every one streams expressions.
+def data_layer(module: str, layer: str, tops: int, **parameters):
+    """Return the tops of a Python data layer with ``parameters``."""
+    return L.Python(ntop=tops, module=module, layer=layer, param_str=json.dumps(parameters))
 
-    ``parameters`` are those of the layer besides what all of them take.
-    """
-    return L.Python(
-        ntop=tops, module=module, layer=layer,
-        param_str=json.dumps(dict(
-            data=settings.data, split=split, batch=settings.recipe.batch, words=WORDS,
-            vocabulary=size.vocabulary, seed=settings.seed, workers=settings.workers,
-            **parameters,
-        )),
+
+def stream(settings: Settings, split: str) -> dict:
+    """Return the parameters that the data layers of all models take."""
+    return dict(
+        data=settings.data, split=split, batch=settings.recipe.batch, seed=settings.seed,
+        workers=settings.workers,
     )
 
 
-def image_layer(tops, size, settings, split, label, **parameters):
-    """The data layer of the nets that see whole images; one top more when images are shared.
-
-    ``tops`` counts image, label and the text, ``label`` is the side of the label map.
-    """
-    expressions = settings.recipe.expressions_per_image
-    return data_layer(
-        "ours_data", "OursDataLayer", tops + (expressions > 1), size, settings, split,
-        expressions_per_image=expressions, input=size.input, label=label,
-        label_rule=settings.label_rule, **parameters,
-    )
+def text(size: Size) -> dict:
+    """Return the parameters of the data layers that read expressions."""
+    return dict(words=WORDS, vocabulary=size.vocabulary)
 
 
-def two_phases(name, settings, add):
-    """The train/val net that ``add(net, split)`` fills, data layer first, as a NetParameter.
+def unit(bottom):
+    """Normalise each position's channels of ``bottom`` (N, C, H, W) to length 1."""
+    return L.Python(bottom, module="l2_normalization", layer="L2NormalizationLayer")
+
+
+def two_phases(name: str, settings: Settings, add: Callable) -> NetParameter:
+    """Return the train/val net that ``add(net, split)`` fills, data layer first.
 
     The two phases differ in their data layer only, which reads another split.
     """
@@ -45,25 +44,25 @@ def two_phases(name, settings, add):
         net = caffe.NetSpec()
         add(net, split)
         proto = net.to_proto()
-        proto.layer[0].name = "data"  # NetSpec names a layer after its first top
+        proto.layer[0].name = DATA  # NetSpec names a layer after its first top
         proto.layer[0].include.add().phase = phase
         return proto
 
     train = on_split(settings.train_split, caffe.TRAIN)
     test = on_split("val", caffe.TEST)
-    merged = type(train)(name=name)
+    merged = NetParameter(name=name)
     merged.layer.extend([train.layer[0], test.layer[0], *train.layer[1:]])
     return merged
 
 
-def one_phase(name, net):
-    """The net for use, a NetSpec, as a NetParameter."""
+def one_phase(name: str, net: caffe.NetSpec) -> NetParameter:
+    """Return the net for use."""
     proto = net.to_proto()
     proto.name = name
     return proto
 
 
-def inputs(net, **shapes):
+def inputs(net: caffe.NetSpec, **shapes: list[int]) -> None:
     """Add an Input layer for every ``name=[dims]``."""
     for name, shape in shapes.items():
         net[name] = L.Input(input_param=dict(shape=dict(dim=shape)))

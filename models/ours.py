@@ -8,14 +8,16 @@ import json
 
 import caffe
 from caffe import layers as L
+from caffe.proto.caffe_pb2 import NetParameter
 
 from models.lstm import add_language, lstm
-from models.netspec import image_layer, inputs, one_phase, two_phases
-from models.sizes import STRIDE, WORDS
+from models.netspec import data_layer, inputs, one_phase, stream, text, two_phases, unit
+from models.settings import Settings
+from models.sizes import STRIDE, WORDS, Size
 from models.vgg16 import add_trunk, learnt
 
 
-def add_model(net, size, settings, image_index=None):
+def add_model(net: caffe.NetSpec, size: Size, settings: Settings, image_index=None):
     """Add the whole model of a stage to a net that has image, tokens and continuation.
 
     Returns the response map: (N, 1, S/32, S/32) for ``lowres``, (N, 1, S, S) for ``highres``.
@@ -26,7 +28,9 @@ def add_model(net, size, settings, image_index=None):
     return add_upsampling(net, score) if settings.model == "highres" else score
 
 
-def add_fusion(net, size, features, expression, image_index=None, spatial=2):
+def add_fusion(
+    net: caffe.NetSpec, size: Size, features, expression, image_index=None, spatial: int = 2
+):
     """Score every cell; returns the response map (N, 1, h, w).
 
     ``features`` (I, D_im, h, w) are the trunk's local descriptors and ``expression``
@@ -34,8 +38,7 @@ def add_fusion(net, size, features, expression, image_index=None, spatial=2):
     expression is about; without it expression n belongs to image n. ``spatial`` is the number of
     coordinate channels: 2 as in the paper, 8 as in the authors' code.
     """
-    net.features_unit = L.Python(features, module="l2_normalization", layer="L2NormalizationLayer")
-    maps = net.features_unit
+    maps = net.features_unit = unit(features)
     if image_index is not None:
         maps = net.features_shared = L.BatchReindex(maps, image_index)  # (N, D_im, h, w)
     net.coordinates = L.Python(
@@ -48,8 +51,8 @@ def add_fusion(net, size, features, expression, image_index=None, spatial=2):
     return add_classifier(net, size, net.fused)
 
 
-def add_classifier(net, size, fused):
-    """The two-layer classifier over ``fused`` (N, D*, h, w), as 1x1 convolutions; (N, 1, h, w)."""
+def add_classifier(net: caffe.NetSpec, size: Size, fused):
+    """Classify ``fused`` (N, D*, h, w) by two 1x1 convolutions; returns (N, 1, h, w)."""
     # Its inputs are unit vectors, so weights of unit variance give activations of unit variance;
     # the authors' code starts from a standard normal too. (Theirs is one in mlp_l2 as well, where
     # it makes scores of +-20.)
@@ -65,7 +68,7 @@ def add_classifier(net, size, fused):
     return net.mlp_l2
 
 
-def add_upsampling(net, score, learnt=True):
+def add_upsampling(net: caffe.NetSpec, score, learnt: bool = True):
     """Upsample ``score`` (N, 1, h, w) to (N, 1, 32 h, 32 w) by a 64x64 filter of stride 32.
 
     The filter starts as bilinear interpolation and, unless ``learnt`` is False, learns from there;
@@ -81,13 +84,18 @@ def add_upsampling(net, score, learnt=True):
     return net.upsample32s
 
 
-def train_net(size, settings):
-    """The train/val net of a stage as a NetParameter."""
+def train_net(size: Size, settings: Settings) -> NetParameter:
+    """Return the train/val net of a stage."""
     def add(net, split):
         label = size.input if settings.model == "highres" else size.cells
-        tops = image_layer(4, size, settings, split, label)
+        expressions = settings.recipe.expressions_per_image
+        tops = data_layer(
+            "ours_data", "OursDataLayer", 4 if expressions == 1 else 5, **stream(settings, split),
+            **text(size), expressions_per_image=expressions, input=size.input, label=label,
+            label_rule=settings.label_rule,
+        )
         net.image, net.tokens, net.continuation, net.label = tops[:4]
-        if len(tops) == 5:
+        if expressions > 1:
             net.image_index = tops[4]
         score = add_model(net, size, settings, *tops[4:])
         weights = dict(foreground=settings.foreground, background=settings.background)
@@ -99,10 +107,10 @@ def train_net(size, settings):
     return two_phases(f"{settings.model} {size.name}", settings, add)
 
 
-def deploy_net(size, settings):
-    """The net for use as a NetParameter: images and expressions in, response maps out.
+def deploy_net(size: Size, settings: Settings) -> NetParameter:
+    """Return the net for use: images and expressions in, response maps out.
 
-    ``image_index`` says which image each expression is about, so the trunk runs once an image
+    ``image_index`` says which image each expression is about, so the trunk runs once per image
     however many expressions there are.
     """
     net = caffe.NetSpec()
@@ -114,8 +122,8 @@ def deploy_net(size, settings):
     return one_phase(f"{settings.model} {size.name}", net)
 
 
-def starting_net(size):
-    """The layers whose start is given rather than drawn: the trunk and the LSTM."""
+def starting_net(size: Size) -> NetParameter:
+    """Return the layers whose start is given rather than drawn: the trunk and the LSTM."""
     net = caffe.NetSpec()
     inputs(net, image=[1, 3, size.input, size.input])
     add_trunk(net, size)

@@ -6,23 +6,25 @@ one that sees the box's local and spatial features and one that sees the whole i
 
 import caffe
 from caffe import layers as L
+from caffe.proto.caffe_pb2 import NetParameter
 
 from models.lstm import UNIFORM, embed, lstm
-from models.netspec import data_layer, inputs, one_phase, two_phases
-from models.sizes import PROPOSALS, WORDS
+from models.netspec import data_layer, inputs, one_phase, stream, text, two_phases
+from models.settings import Settings
+from models.sizes import PROPOSALS, WORDS, Size
 from models.vgg16 import learnt
 from objseg.regions.boxes import SPATIAL
 
 
-def inner_product(bottom, width, axis=1):
-    """A linear layer with SCRC's uniform start."""
+def inner_product(bottom, width: int, axis: int = 1):
+    """Return a linear layer of ``bottom`` with SCRC's uniform start."""
     return L.InnerProduct(
         bottom, num_output=width, axis=axis, param=learnt(), weight_filler=UNIFORM,
         bias_filler=dict(type="constant"),
     )
 
 
-def add_word_scores(net, size, boxes=None):
+def add_word_scores(net: caffe.NetSpec, size: Size, boxes: int | None = None):
     """Score the next word at every step; returns (T, N, V).
 
     The net has ``local`` (N, D_fc8 + 8), ``context`` (N, D_fc7), and ``tokens`` and
@@ -49,11 +51,11 @@ def add_word_scores(net, size, boxes=None):
     return net.word_scores
 
 
-def train_net(size, settings):
-    """The train/val net as a NetParameter: captions of the annotated regions' boxes."""
+def train_net(size: Size, settings: Settings) -> NetParameter:
+    """Return the train/val net: captions of the annotated regions' boxes."""
     def add(net, split):
         net.local, net.context, net.tokens, net.continuation, net.target = data_layer(
-            "scrc_data", "ScrcDataLayer", 5, size, settings, split,
+            "scrc_data", "ScrcDataLayer", 5, **stream(settings, split), **text(size),
             features=settings.features,
         )
         net.loss = L.SoftmaxWithLoss(
@@ -64,8 +66,8 @@ def train_net(size, settings):
     return two_phases(f"scrc {size.name}", settings, add)
 
 
-def deploy_net(size, settings):
-    """The net for use as a NetParameter: an image's boxes and a text in, word scores out."""
+def deploy_net(size: Size, settings: Settings) -> NetParameter:
+    """Return the net for use: an image's boxes and a text in, word scores out."""
     net = caffe.NetSpec()
     inputs(
         net, local=[PROPOSALS, size.fc[2] + SPATIAL], context=[1, size.fc[1]], tokens=[WORDS, 1],

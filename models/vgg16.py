@@ -3,9 +3,10 @@
 import caffe
 from caffe import layers as L
 from caffe import params as P
+from caffe.proto.caffe_pb2 import NetParameter
 
 from models.netspec import inputs, one_phase
-from models.sizes import STRIDE
+from models.sizes import STRIDE, Size
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 """Convolutions in each of VGG-16's five blocks."""
@@ -14,22 +15,25 @@ FC6 = 7
 """Side of fc6's window in cells."""
 
 
-def learnt(frozen=False):
-    """Multipliers of a layer's weights and bias: decay on weights only; nothing when frozen."""
+def learnt(frozen: bool = False) -> list[dict]:
+    """Return the multipliers of a layer's weights and bias: decay on weights only; 0 if frozen."""
     if frozen:
         return [dict(lr_mult=0, decay_mult=0), dict(lr_mult=0, decay_mult=0)]
     return [dict(lr_mult=1, decay_mult=1), dict(lr_mult=1, decay_mult=0)]
 
 
-def convolution(bottom, channels, kernel, pad, frozen=False):
-    """A convolution of stride 1 whose random start keeps the variance through the ReLUs."""
+def convolution(bottom, channels: int, kernel: int, pad: int, frozen: bool = False):
+    """Return a convolution of stride 1 whose random start keeps the variance through the ReLUs."""
     return L.Convolution(
         bottom, num_output=channels, kernel_size=kernel, pad=pad, param=learnt(frozen),
         weight_filler=dict(type="msra"), bias_filler=dict(type="constant"),
     )
 
 
-def add_trunk(net, size, freeze_convnet=False, last="fc8", pad=3, dropout=False):
+def add_trunk(
+    net: caffe.NetSpec, size: Size, freeze_convnet: bool = False, last: str = "fc8", pad: int = 3,
+    dropout: bool = False,
+):
     """Add VGG-16 to ``net`` from ``net.image`` (N, 3, S, S); returns the maps of ``last``.
 
     Layers have VGG's names, so that its weights copy by name. fc6 pads by 3, so that its 7x7
@@ -56,7 +60,7 @@ def add_trunk(net, size, freeze_convnet=False, last="fc8", pad=3, dropout=False)
     return top
 
 
-def add_crop_trunk(net, size, freeze_convnet=False):
+def add_crop_trunk(net: caffe.NetSpec, size: Size, freeze_convnet: bool = False):
     """Add the trunk to ``net.image`` (R, 3, C, C), C = ``size.crop``; returns fc8 (R, D, 1, 1).
 
     fc6's window covers the whole crop: exactly at 224x224 (7 cells), with zeros around it where a
@@ -65,8 +69,8 @@ def add_crop_trunk(net, size, freeze_convnet=False):
     return add_trunk(net, size, freeze_convnet, pad=(FC6 - size.crop // STRIDE) // 2)
 
 
-def crops_net(size):
-    """The net that turns crops into fc7 and fc8, the features of SCRC and GroundeR.
+def crops_net(size: Size) -> NetParameter:
+    """Return the net that turns crops into fc7 and fc8, the features of SCRC and GroundeR.
 
     Both are multiplied by ``size.feature_scale`` on their way out.
     """

@@ -1,4 +1,4 @@
-"""The data layer of GroundeR: phrases and the features of an image's candidate boxes."""
+"""The data layer of GroundeR: phrases and features of an image's candidate boxes."""
 
 from streaming import StreamingLayer
 
@@ -6,16 +6,21 @@ from objseg.batches.grounder import GrounderBatchMaker, GrounderSettings
 
 
 class GrounderDataLayer(StreamingLayer):
-    """Streams batches that background processes prepare while the net computes.
+    """Stream batches of N phrases with B boxes each.
 
-    No bottoms. Tops, for N phrases of T words with B boxes each:
+    No bottoms. Tops:
 
-    - features (N B, D_fc7 + 8), features of the boxes and where they lie;
+    - features (N B, D_fc7 + 8), features of the boxes and their positions in [-1, 1];
     - tokens (T, N), rows of the vocabulary; continuation (T, N), 0 up to the first word, then 1;
-    - sample_index (N B), the phrase of each row of features;
-    - label (N), which of its B boxes the phrase means.
+    - sample_index (N B,), the phrase of each row of features;
+    - label (N,), the index of the box that the phrase means, of best IoU with its region.
 
-    The parameters are :class:`objseg.batches.grounder.GrounderSettings`.
+    Parameters:
+
+    - data, split, batch N, seed, workers: see :class:`objseg.batches.order.BatchSettings`;
+    - features: folder that tools/extract_features.py wrote;
+    - candidates B: boxes of an image; default 100;
+    - words T: steps of the LSTM; vocabulary: rows of the embedding.
 
     Example::
 

@@ -1,22 +1,28 @@
-"""The data layer of the nets that see whole images: batches of images, expressions, label maps."""
+"""The data layer of the paper's model: images, expressions and label maps."""
 
 from streaming import StreamingLayer
 
-from objseg.batches.ours import BatchMaker, BatchSettings
+from objseg.batches.ours import OursBatchMaker, OursSettings
 
 
 class OursDataLayer(StreamingLayer):
-    """Streams batches that background processes prepare while the net computes.
+    """Stream batches of N expressions on I = N / E images of side S.
 
-    No bottoms. Tops, for N expressions on I images of side S, T words:
+    No bottoms. Tops:
 
     - image (I, 3, S, S), BGR minus the channel means, padding zero before the subtraction;
     - tokens (T, N), rows of the vocabulary; continuation (T, N), 0 up to the first word, then 1;
-    - label (N, 1, h, w), 0 or 1;
-    - image_index (N), the image of each expression: only if there is a fifth top.
+    - label (N, 1, h, h), 1 where the expression's region is, else 0;
+    - image_index (N,), the image of each expression: with more than one expression an image.
 
-    With ``label_words`` the tops are image and label (I, V, h, w) alone. The parameters are
-    :class:`objseg.batches.ours.BatchSettings`.
+    Parameters:
+
+    - data, split, batch N, seed, workers: see :class:`objseg.batches.order.BatchSettings`;
+    - input S: side of the image in pixels;
+    - label h: side of the label map, S or a divisor of it;
+    - label_rule: "any" (default) or "majority" of a cell's pixels must be in the region;
+    - words T: steps of the LSTM; vocabulary: rows of the embedding;
+    - expressions_per_image E: default 1.
 
     Example::
 
@@ -27,5 +33,5 @@ class OursDataLayer(StreamingLayer):
                     "input": 512, "words": 20, "vocabulary": 8803, "label": 16}' } }
     """
 
-    Settings = BatchSettings
-    Maker = BatchMaker
+    Settings = OursSettings
+    Maker = OursBatchMaker

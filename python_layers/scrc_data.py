@@ -2,21 +2,24 @@
 
 from streaming import StreamingLayer
 
-from objseg.batches.features import FeatureSettings
-from objseg.batches.scrc import ScrcBatchMaker
+from objseg.batches.scrc import ScrcBatchMaker, ScrcSettings
 
 
 class ScrcDataLayer(StreamingLayer):
-    """Streams batches that background processes prepare while the net computes.
+    """Stream batches of N expressions of T steps.
 
-    No bottoms. Tops, for N expressions of T steps:
+    No bottoms. Tops:
 
-    - local (N, D_fc8 + 8), features of the region's box and where it lies;
+    - local (N, D_fc8 + 8), features of the region's box and its position in [-1, 1];
     - context (N, D_fc7), features of the whole image;
     - tokens (T, N), <go> and the words; continuation (T, N), 0 on the first step, then 1;
     - target (T, N), the next word, <eos> at the end, -1 after it.
 
-    The parameters are :class:`objseg.batches.features.FeatureSettings`.
+    Parameters:
+
+    - data, split, batch N, seed, workers: see :class:`objseg.batches.order.BatchSettings`;
+    - features: folder that tools/extract_features.py wrote;
+    - words T: steps of the LSTM; vocabulary: rows of the embedding.
 
     Example::
 
@@ -27,5 +30,5 @@ class ScrcDataLayer(StreamingLayer):
                     "words": 20, "vocabulary": 8803, "features": "data/referit/features/paper"}' } }
     """
 
-    Settings = FeatureSettings
+    Settings = ScrcSettings
     Maker = ScrcBatchMaker

@@ -1,6 +1,6 @@
 """The base of the data layers: a stream of batches that background processes prepare."""
 
-import sys
+import logging
 import time
 from dataclasses import MISSING, fields
 
@@ -12,17 +12,19 @@ from objseg.caffe.command import resumed_batch
 from objseg.geometry import MEAN_BGR
 from objseg.parallel.prefetch import Prefetcher
 
+logger = logging.getLogger(__name__)
+
 
 class StreamingLayer(caffe.Layer):
-    """Streams the batches of a maker while the net computes; subclasses name the two classes.
+    """Stream the batches of a maker while the net computes.
 
-    ``Settings`` is a dataclass, the keys of ``param_str``, with a field ``workers``. ``Maker`` is
-    made from settings; ``maker(b)`` returns batch number b as a dict of arrays, of ``samples``, the
-    names of what is in it, and of ``unreadable``, messages to print once; ``maker.shapes`` is
-    {top: shape} in the order of the tops. Arrays of type uint8 are BGR pixels, and lose the channel
-    means on their way into the top.
-    The stream starts at batch 0, or where `caffe train -snapshot` goes on; :meth:`seek` moves it,
-    and makes it one of several that have every batch between them.
+    A subclass names two classes: ``Settings``, a dataclass whose fields are the keys of
+    ``param_str``, and ``Maker``, made from settings, see :mod:`objseg.batches`. Arrays of type
+    uint8 are BGR pixels, from which the channel means are subtracted on their way into the top.
+
+    The stream starts at batch 0, or where `caffe train -snapshot` goes on; :meth:`seek` moves it.
+    ``seconds`` is the time spent in forward so far, waiting for the workers and copying;
+    ``samples`` are the names (str) of the samples in the tops.
     """
 
     Settings = None
@@ -36,16 +38,10 @@ class StreamingLayer(caffe.Layer):
         parameters = layer_parameters.parse(name, self.param_str, required, **optional)
         self.settings = self.Settings(**parameters)
         self.maker = self.Maker(self.settings)
-        self.names = list(self.maker.shapes)
         layer_parameters.check_count(name, "bottoms", bottom, 0)
-        layer_parameters.check_count(name, "tops", top, len(self.names))
-        self.reported = set()
+        layer_parameters.check_count(name, "tops", top, len(self.maker.shapes))
+        self.reported, self.samples, self.seconds = set(), [], 0.0
         self.stream = None
-        self.seconds = 0.0
-        """Time spent in forward so far: waiting for the workers, and copying."""
-        self.samples = []
-        """Names of the samples in the tops."""
-
         for index, shape in enumerate(self.maker.shapes.values()):
             top[index].reshape(*shape)
         self.seek(resumed_batch() if self.phase == caffe.TRAIN else 0)
@@ -53,9 +49,9 @@ class StreamingLayer(caffe.Layer):
     def seek(self, batch, part=0, parts=1):
         """Go on with batch number ``batch`` of the stream; training resumes with this.
 
-        Of ``parts`` layers, ``part`` is this one's number: its batch b is b * parts + part of the
-        whole, so that together they see what one layer with a batch as large as theirs together
-        sees.
+        Of ``parts`` layers that share the stream this one has number ``part``: its batch b is batch
+        b * parts + part of the whole, so that together they see what one layer with a batch as
+        large as theirs together sees.
         """
         if self.stream is not None:
             self.stream.close()
@@ -74,8 +70,8 @@ class StreamingLayer(caffe.Layer):
         for message in batch["unreadable"]:
             if message not in self.reported:
                 self.reported.add(message)
-                print(f"skipped: {message}", file=sys.stderr, flush=True)
-        for index, name in enumerate(self.names):
+                logger.warning("skipped: %s", message)
+        for index, name in enumerate(self.maker.shapes):
             if batch[name].dtype == np.uint8:
                 np.subtract(batch[name], MEAN_BGR[:, None, None], out=top[index].data)
             else:

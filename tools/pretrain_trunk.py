@@ -14,18 +14,18 @@ environment.enter()
 
 import argparse
 from pathlib import Path
-from types import SimpleNamespace
 
-from models.pretraining import pretraining_net
 from models.ours import starting_net
+from models.per_word import pretraining_net
 from models.sizes import SLIM
+from models.solvers import quoted
 from objseg.errors import UserError
 from objseg.data.dataset import Dataset
 from objseg.files import REPOSITORY, sha256, write_text
 from objseg.caffe.prototxt import prototxt
 
 SOLVER = """\
-net: "{net}"
+net: {net}
 type: "Adam"
 base_lr: {rate}
 lr_policy: "poly"
@@ -57,26 +57,25 @@ def main():
         raise UserError("--iterations and --batch must be at least 1, --rate above 0")
 
     import caffe
+    from caffe.proto import caffe_pb2
+    from google.protobuf import text_format
 
     from objseg.training.loop import train
     from objseg.training.log import TrainingLog
     from objseg.caffe.weights import save_starting_weights
 
     work, data = options.work.resolve(), options.data.resolve()
-    rows = len(Dataset(data).vocabulary)
-    net = SimpleNamespace(
-        data=str(data), batch=options.batch, seed=options.seed,
-        workers=options.workers, label_rule="majority",
+    net = pretraining_net(
+        SLIM, len(Dataset(data).vocabulary), data=str(data), split="train", batch=options.batch,
+        seed=options.seed, workers=options.workers,
     )
-    write_text(work / "train.prototxt", prototxt(pretraining_net(SLIM, net, rows)))
-    write_text(work / "solver.prototxt", SOLVER.format(
-        net=work / "train.prototxt", **vars(options)
-    ))
+    write_text(work / "train.prototxt", prototxt(net))
+    values = SOLVER.format(net=quoted(str(work / "train.prototxt")), **vars(options))
+    write_text(work / "solver.prototxt", values)
     caffe.set_mode_cpu()
     solver = caffe.get_solver(str(work / "solver.prototxt"))
-    parameters = SimpleNamespace(
-        max_iter=options.iterations, snapshot=options.iterations, random_seed=options.seed
-    )
+    parameters = text_format.Parse(values, caffe_pb2.SolverParameter())
+    parameters.snapshot = options.iterations  # at the end; Caffe itself is to write none
     log = TrainingLog(work / "pretraining_log.csv")
     stopped = train(solver, parameters, "pretraining", log)
     log.draw()

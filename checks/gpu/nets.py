@@ -2,7 +2,6 @@
 
 import importlib
 import json
-from types import SimpleNamespace
 
 import caffe
 import numpy as np
@@ -66,16 +65,14 @@ def inputs_for_files(parameters, path):
     """
     for layer in _data_layers(parameters):
         python = layer.python_param
-        if python.layer == "OursDataLayer":  # images alone
+        given = json.loads(python.param_str)
+        if not {"features", "proposals"} & set(given):  # images alone
             continue
-        data_layer = getattr(importlib.import_module(python.module), python.layer)
+        settings = getattr(importlib.import_module(python.module), python.layer).Settings(**given)
         crops = {crop.name: crop.convolution_param.num_output
                  for crop in read_net(path.with_name("deploy_crops.prototxt")).layer}
-        reader = SimpleNamespace(
-            settings=data_layer.Settings(**json.loads(python.param_str)),
-            features=SimpleNamespace(fc7=crops["fc7"], fc8=crops["fc8"]),
-        )
-        for shape in data_layer.Maker.shapes.fget(reader).values():
+        widths = (crops["fc7"], crops["fc8"]) if "features" in given else ()
+        for shape in settings.shapes(*widths).values():
             layer.input_param.shape.add().dim.extend(shape)
         layer.type = "Input"
         layer.ClearField("python_param")

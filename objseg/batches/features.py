@@ -2,68 +2,52 @@
 
 from dataclasses import dataclass
 
-from objseg.batches.ours import Order, check_counts, check_seed, check_vocabulary, no_samples
-from objseg.data.dataset import Dataset
+from objseg.batches.order import ExpressionSettings, Order, check_vocabulary, open_split
+from objseg.data.dataset import Sample
 from objseg.errors import UserError
 from objseg.regions.features import FeatureReader
 
 
-@dataclass(frozen=True)
-class FeatureSettings:
-    """The contents of a batch; keys of the data layer's ``param_str``.
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings(ExpressionSettings):
+    """Settings of a model over the features of boxes that are kept in the folder ``features``."""
 
-    ``data``: prepared data set; ``split``: train, val, trainval or test; ``batch``: expressions N
-    in a batch; ``words``: steps T; ``vocabulary``: rows of the embedding; ``features``: folder of
-    the features of boxes; ``seed`` of the order; ``workers`` processes.
-    """
-
-    data: str
-    split: str
-    batch: int
-    words: int
-    vocabulary: int
     features: str
-    seed: int = 1
-    workers: int = 1
 
-    def __post_init__(self):
-        check_counts(self, "batch", "words", "vocabulary", "workers")
-        check_seed(self)
+    def shapes(self, fc7: int, fc8: int) -> dict[str, tuple]:
+        """Return the tops' shapes, {name: shape} in their order, for features so wide."""
+        raise NotImplementedError
 
 
 class FeatureBatchMaker:
-    """Makes batch number ``b`` of the endless stream: ``maker(b)`` returns a dict of arrays.
+    """Makes the batches of :class:`FeatureSettings`; see :mod:`objseg.batches`.
 
-    A subclass says which ``samples`` it can use and what ``arrays`` a list of samples makes; the
-    dict has "samples" besides, their names (str), and "unreadable", messages about samples that are
-    left out. The stream is the same for any number of workers.
+    A subclass says which samples are :meth:`usable` and which :meth:`arrays` they make.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings: FeatureSettings):
         self.settings = settings
-        dataset = self.dataset = Dataset(settings.data)
-        check_vocabulary(dataset, settings.vocabulary)
-        self.features = FeatureReader(settings.features)
-        self.features.check(dataset.directory)
-        samples = dataset.samples(settings.split)
-        if not samples:
-            raise UserError(no_samples(dataset, settings.split))
+        self.dataset, samples = open_split(settings)
+        check_vocabulary(self.dataset, settings.vocabulary)
+        reader = self.features = FeatureReader(settings.features)
+        reader.check(self.dataset.directory)
+        self.shapes = settings.shapes(reader.fc7, reader.fc8)
         self.left_out = [
-            self.features.unreadable[image.id] for image in dataset.images(settings.split)
-            if image.id in self.features.unreadable
+            reader.unreadable[image.id] for image in self.dataset.images(settings.split)
+            if image.id in reader.unreadable
         ]
-        readable = [s for s in samples if s.image.id not in self.features.unreadable]
+        readable = [s for s in samples if s.image.id not in reader.unreadable]
         for sample in readable:  # now, not hours into the training
-            self.features.require(sample.image.id)
+            reader.require(sample.image.id)
         self.samples = self.usable(readable)
         if not self.samples:
             raise UserError(
-                f"{dataset.directory}: not one of the {len(samples)} samples of the "
+                f"{self.dataset.directory}: not one of the {len(samples)} samples of the "
                 f"{settings.split} split can be used: {'; '.join(self.left_out)}"
             )
         self.order = Order(self.samples, 1, settings.seed)
 
-    def __call__(self, batch):
+    def __call__(self, batch: int) -> dict:
         """Make batch number ``batch``, from 0."""
         N = self.settings.batch
         indices = [self.order.group(n)[0] for n in range(batch * N, (batch + 1) * N)]
@@ -71,10 +55,10 @@ class FeatureBatchMaker:
         names = [str(sample) for sample in samples]
         return {**self.arrays(samples), "samples": names, "unreadable": self.left_out}
 
-    def usable(self, samples):
-        """Those of ``samples`` that can be trained on; adds to ``left_out`` why others cannot."""
+    def usable(self, samples: list[Sample]) -> list[Sample]:
+        """Return those of ``samples`` to train on; add to ``left_out`` why others are not."""
         return samples
 
-    def arrays(self, samples):
-        """Return the arrays of the data layer's tops, {name: array}, for N samples."""
+    def arrays(self, samples: list[Sample]) -> dict:
+        """Return {top: array} for the N samples of a batch."""
         raise NotImplementedError

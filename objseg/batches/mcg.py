@@ -1,76 +1,68 @@
-"""Training batches of segments and expressions, a pure function of (settings, batch number)."""
+"""Training batches of classification over segmentation proposals: segments and expressions."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from objseg.batches.ours import BatchMaker, SharedImages, check_counts, check_seed
+from objseg.batches.order import ExpressionSettings, check_vocabulary, image_count
+from objseg.batches.readable import Group, ReadableGroups
 from objseg.errors import UserError
 from objseg.metrics import areas, iou, passes
 from objseg.regions.boxes import SPATIAL
 from objseg.regions.segments import read_segments, segment_inputs, segments_file
 
 
-@dataclass(frozen=True)
-class McgSettings(SharedImages):
-    """The contents of a batch; the keys of the data layer's ``param_str``.
+@dataclass(frozen=True, kw_only=True)
+class McgSettings(ExpressionSettings):
+    """The parameters of python_layers/mcg_data.py."""
 
-    ``data``: prepared data set; ``split``: train, val, trainval or test; ``proposals``: folder
-    of its segment proposals; ``batch``: expressions N in a batch, ``expressions_per_image`` E of
-    them on one image; ``segments``: proposals K of an image that each of its expressions is trained
-    on; ``crop``: side C of their pictures in pixels; ``words``: steps T; ``vocabulary``: rows of
-    the embedding; ``seed`` of the order and of the choice of segments; ``workers`` processes.
-    """
-
-    data: str
-    split: str
     proposals: str
-    batch: int
     segments: int
     crop: int
-    words: int
-    vocabulary: int
     expressions_per_image: int = 1
-    seed: int = 1
-    workers: int = 1
-
-    # Of BatchSettings, what has no meaning here.
-    label_words: ClassVar = False
-    frequent_words: ClassVar = 0
 
     def __post_init__(self):
-        check_counts(self, "batch", "segments", "crop", "words", "vocabulary",
-                     "expressions_per_image", "workers")
-        check_seed(self)
-        self.check_sharing()
+        super().__post_init__()
+        image_count(self)
         if self.segments < self.expressions_per_image:
             raise UserError(
                 f"{self.segments} segments of an image cannot hold a match for each of its "
                 f"{self.expressions_per_image} expressions"
             )
 
-class McgBatchMaker(BatchMaker):
-    """Makes batch number ``b`` of the endless stream: ``maker(b)`` returns a dict of arrays.
+    def shapes(self) -> dict[str, tuple]:
+        """Return the tops' shapes, {name: shape} in their order."""
+        segments, pairs = image_count(self) * self.segments, self.batch * self.segments
+        text = (self.words, self.batch)
+        return {
+            "image": (segments, 3, self.crop, self.crop),
+            "spatial": (segments, SPATIAL, 1, 1),
+            "tokens": text,
+            "continuation": text,
+            "region_index": (pairs,),
+            "sample_index": (pairs,),
+            "label": (pairs, 1, 1, 1),
+        }
 
-    Every one of an image's E expressions is paired with the same K of its proposals: M = N K pairs.
 
-    image (I K, 3, C, C) uint8 BGR, not yet mean-subtracted; spatial (I K, 8, 1, 1) float32; tokens
-    (T, N) int32; continuation (T, N) float32; region_index and sample_index (M,) int32, the segment
-    and the expression of each pair; label (M, 1, 1, 1) bool, whether the IoU of the segment and the
-    expression's region is at least 0.5; and ``samples``, ``unreadable`` as in :class:`BatchMaker`.
+class McgBatchMaker:
+    """Makes the batches of :class:`McgSettings`; see :mod:`objseg.batches`.
 
-    The K hold, for every expression, the proposal of best IoU with its region, if that is a match:
-    among 100 proposals drawn at random it would be seen once in a while only. The others are drawn
-    without replacement. So one expression's match is the hardest negative of another: a good
-    segment, but of another region. Proportions of training do not matter at test, where only the
-    ranking of an image's proposals counts. An expression that no proposal matches is trained on
-    segments that do not match it. Where an image has fewer than K proposals they repeat.
+    Each of an image's E expressions is paired with the same K of its proposals. They hold, for
+    every expression, the proposal of best IoU with its region, if that is a match: among 100
+    proposals drawn at random it would be seen once in a while only. The others are drawn without
+    replacement. So one expression's match is the hardest negative of another: a good segment, but
+    of another region. Proportions of training do not matter at test, where only the ranking of an
+    image's proposals counts. An expression that no proposal matches is trained on segments that do
+    not match it. Where an image has fewer than K proposals they repeat.
     """
 
-    def __init__(self, settings):
-        super().__init__(settings)
-        paths = {segments_file(settings.proposals, sample.image.id) for sample in self.samples}
+    def __init__(self, settings: McgSettings):
+        self.settings, self.shapes = settings, settings.shapes()
+        self.groups = ReadableGroups(settings, settings.expressions_per_image)
+        check_vocabulary(self.groups.dataset, settings.vocabulary)
+        images = {sample.image.id for sample in self.groups.samples}
+        paths = [segments_file(settings.proposals, image) for image in images]
         missing = sorted(path for path in paths if not path.is_file())
         if missing:
             raise UserError(
@@ -79,33 +71,18 @@ class McgBatchMaker(BatchMaker):
                 "python tools/make_proposals.py --kind segments"
             )
 
-    @property
-    def shapes(self):
-        """Shapes of the tops, {name: shape} in their order."""
-        settings, N = self.settings, self.settings.batch
-        segments, pairs = settings.images * settings.segments, N * settings.segments
-        return {
-            "image": (segments, 3, settings.crop, settings.crop),
-            "spatial": (segments, SPATIAL, 1, 1),
-            "tokens": (settings.words, N),
-            "continuation": (settings.words, N),
-            "region_index": (pairs,),
-            "sample_index": (pairs,),
-            "label": (pairs, 1, 1, 1),
-        }
-
-    def __call__(self, batch):
+    def __call__(self, batch: int) -> dict:
         """Make batch number ``batch``, from 0."""
-        settings, unreadable = self.settings, []
-        positions = range(batch * settings.images, (batch + 1) * settings.images)
-        parts = [self._chosen(self._readable_part(p, unreadable), p) for p in positions]
-        samples = [sample for part in parts for sample in part["samples"]]
+        settings = self.settings
+        groups, unreadable = self.groups.read(batch, image_count(settings))
+        parts = [self._part(group) for group in groups]
+        samples = [sample for group in groups for sample in group.samples]
         pairs = np.arange(settings.batch * settings.segments, dtype=np.int32)
         expression = pairs // settings.segments
         of_image = expression // settings.expressions_per_image
         return {
             **{key: np.concatenate([part[key] for part in parts]) for key in ("image", "spatial")},
-            **self.dataset.vocabulary.encode_all(
+            **self.groups.dataset.vocabulary.encode_all(
                 [sample.expression for sample in samples], settings.words
             ),
             "region_index": of_image * settings.segments + pairs % settings.segments,
@@ -115,33 +92,26 @@ class McgBatchMaker(BatchMaker):
             "unreadable": unreadable,
         }
 
-    def _part(self, group):
-        """An image with all its segments, and the areas (E, 2, R) of their overlap."""
-        samples = [self.samples[index] for index in group]
-        image = samples[0].image
-        pixels, masks = self.dataset.pixels_and_masks(image)
-        segments = read_segments(self.settings.proposals, image.id, *pixels.shape[:2])
+    def _part(self, group: Group) -> dict:
+        """Choose K segments of an image; returns its rows of image and spatial, label (E, K)."""
+        segments = read_segments(
+            self.settings.proposals, group.samples[0].image.id, *group.pixels.shape[:2]
+        )
         overlaps = {
-            region: np.transpose([areas(segment, masks[region]) for segment in segments])
-            for region in {sample.region.id for sample in samples}
-        }
-        return {
-            "samples": samples, "pixels": pixels, "segments": segments,
-            "overlaps": np.stack([overlaps[sample.region.id] for sample in samples]),
-        }
-
-    def _chosen(self, part, position):
-        """The K segments that the group at ``position`` is trained on."""
-        settings = self.settings
-        intersections, unions = part["overlaps"].transpose(1, 0, 2)
-        match = passes(intersections, unions, 5)  # (E, R)
+            region: np.transpose([areas(segment, group.masks[region]) for segment in segments])
+            for region in {sample.region.id for sample in group.samples}
+        }  # {region id: (2, R)}
+        intersections, unions = np.stack(
+            [overlaps[sample.region.id] for sample in group.samples], axis=1
+        )
+        match = passes(intersections, unions, 5)  # (E, R), IoU of at least 5 tenths
         best = iou(intersections, unions).argmax(axis=1)
         needed = np.unique(best[match.any(axis=1)])
-        random = np.random.RandomState([settings.seed, position])
+        random = np.random.RandomState([self.settings.seed, group.position])
         others = np.setdiff1d(np.arange(match.shape[1]), needed)
-        chosen = np.resize(np.append(needed, random.permutation(others)), settings.segments)
-        segments = [part["segments"][index] for index in chosen]
-        return {
-            "samples": part["samples"], "label": match[:, chosen],
-            **segment_inputs(part["pixels"], segments, settings.crop),
-        }
+        chosen = np.append(needed, random.permutation(others))
+        chosen = np.resize(chosen, self.settings.segments)
+        seen = segment_inputs(
+            group.pixels, [segments[index] for index in chosen], self.settings.crop
+        )
+        return {**seen, "label": match[:, chosen]}

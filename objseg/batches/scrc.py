@@ -1,17 +1,20 @@
 """Training batches of SCRC: the annotated regions' boxes and the words said of them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from objseg.batches.features import FeatureBatchMaker
-from objseg.data.expressions import EOS, GO, PAD
+from objseg.batches.features import FeatureBatchMaker, FeatureSettings
+from objseg.data.dataset import Sample
+from objseg.data.expressions import EOS, GO, PAD, Vocabulary
 from objseg.regions.boxes import SPATIAL, with_position
 
 NO_TARGET = -1
 """Marks a step without a word to predict; the loss ignores it."""
 
 
-def encode_captions(vocabulary, expressions, length):
-    """Encode N ``expressions`` (str) as what SCRC reads and what it should say next.
+def encode_captions(vocabulary: Vocabulary, expressions: list[str], length: int) -> dict:
+    """Encode N ``expressions`` as what SCRC reads and what it should say next.
 
     Returns {"tokens": int32, "continuation": float32, "target": int32}, each (length, N). A column
     of tokens is <go> w1 w2 …, its target w1 w2 … <eos>; at most ``length`` words are predicted,
@@ -22,8 +25,7 @@ def encode_captions(vocabulary, expressions, length):
     tokens, target = np.full(shape, PAD, np.int32), np.full(shape, NO_TARGET, np.int32)
     tokens[0] = GO
     for n, expression in enumerate(expressions):
-        padded, continuation = vocabulary.encode(expression, length)
-        words = padded[length - 1 - int(continuation.sum()):]  # 0 on the padding and word one
+        words = vocabulary.rows(expression, length)
         tokens[1:len(words) + 1, n] = words[:length - 1]
         target[:len(words), n] = words
         target[len(words):len(words) + 1, n] = EOS
@@ -32,25 +34,24 @@ def encode_captions(vocabulary, expressions, length):
     return {"tokens": tokens, "continuation": continuation, "target": target}
 
 
-class ScrcBatchMaker(FeatureBatchMaker):
-    """Batches of captions.
+@dataclass(frozen=True, kw_only=True)
+class ScrcSettings(FeatureSettings):
+    """The parameters of python_layers/scrc_data.py."""
 
-    local (N, D_fc8 + 8) of the region's own box, context (N, D_fc7) of the image, and tokens,
-    continuation, target (T, N) as in :func:`encode_captions`. The settings are
-    :class:`objseg.batches.features.FeatureSettings`.
-    """
-
-    @property
-    def shapes(self):
-        """Shapes of what the data layer has tops for, {name: shape} in their order."""
-        N, text = self.settings.batch, (self.settings.words, self.settings.batch)
+    def shapes(self, fc7: int, fc8: int) -> dict[str, tuple]:
+        """Return the tops' shapes, {name: shape} in their order, for features so wide."""
+        text = (self.words, self.batch)
         return {
-            "local": (N, self.features.fc8 + SPATIAL), "context": (N, self.features.fc7),
+            "local": (self.batch, fc8 + SPATIAL), "context": (self.batch, fc7),
             "tokens": text, "continuation": text, "target": text,
         }
 
-    def arrays(self, samples):
-        """The tops for N samples."""
+
+class ScrcBatchMaker(FeatureBatchMaker):
+    """Makes the batches of :class:`ScrcSettings`; see :mod:`objseg.batches`."""
+
+    def arrays(self, samples: list[Sample]) -> dict:
+        """Return {top: array} for the N samples of a batch."""
         local, context = zip(*map(self._features, samples))
         expressions = [sample.expression for sample in samples]
         return {

@@ -108,15 +108,21 @@ class Vocabulary:
         """Write one word a line, the form that ``load`` reads."""
         write_text(path, "".join(f"{word}\n" for word in self.words))
 
+    def rows(self, expression: str, length: int = LENGTH) -> list[int]:
+        """Return the row numbers of the tokens of ``expression``, from 1 to ``length`` of them.
+
+        Tokens beyond ``length`` are cut. An expression without a token is a single ``<unk>``.
+        """
+        return [self._index.get(token, UNK) for token in tokenize(expression)][:length] or [UNK]
+
     def encode(self, expression, length=LENGTH):
         """Turn ``expression`` (str) into the input of the language encoder.
 
         Returns ``tokens`` int32 (length,), row numbers with ``<pad>`` in front, and
         ``continuation`` float32 (length,): 0 on the padding and on the first word, 1 on later
         words, so that the LSTM starts afresh at the first word and padding never reaches its state.
-        Tokens beyond ``length`` are cut. An expression without a token is a single ``<unk>``.
         """
-        rows = [self._index.get(token, UNK) for token in tokenize(expression)][:length] or [UNK]
+        rows = self.rows(expression, length)
         tokens = np.full(length, PAD, np.int32)
         tokens[length - len(rows):] = rows
         continuation = np.zeros(length, np.float32)
@@ -134,4 +140,4 @@ class Vocabulary:
 
     def outputs(self, expression):
         """Rows of the words that the encoder reads of ``expression``, each once: sorted ints."""
-        return sorted(set(self.encode(expression)[0].tolist()) - {PAD})
+        return sorted(set(self.rows(expression)))

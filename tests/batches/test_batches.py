@@ -17,7 +17,9 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from objseg.batches.ours import BatchMaker, BatchSettings, Order
+from objseg.batches.order import Order
+from objseg.batches.ours import OursBatchMaker, OursSettings
+from objseg.batches.per_word import PerWordBatchMaker, PerWordSettings
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import PAD, tokenize
 from objseg.errors import UserError
@@ -29,7 +31,7 @@ from objseg.parallel.prefetch import Prefetcher, WorkerError
 def settings(data, **changes):
     values = dict(data=str(data), split="train", batch=6, input=64, words=20, vocabulary=1000,
                   label=64, expressions_per_image=2, workers=1)
-    return BatchSettings(**{**values, **changes})
+    return OursSettings(**{**values, **changes})
 
 
 def placed_by_pillow(image, size, filter=Image.BILINEAR):
@@ -67,10 +69,10 @@ def test_the_order_follows_the_seed_and_changes_with_the_epoch(scenes):
 
 
 def test_a_batch_holds_its_samples(scenes):
-    maker = BatchMaker(settings(scenes))
-    batch, dataset = maker(4), maker.dataset
-    groups = [maker.order.group(4 * 3 + n) for n in range(3)]
-    samples = [maker.samples[index] for group in groups for index in group]
+    maker = OursBatchMaker(settings(scenes))
+    batch, dataset = maker(4), maker.groups.dataset
+    groups = [maker.groups.order.group(4 * 3 + n) for n in range(3)]
+    samples = [maker.groups.samples[index] for group in groups for index in group]
     assert batch["image"].shape == (3, 3, 64, 64) and batch["image"].dtype == np.uint8
     assert batch["label"].shape == (6, 1, 64, 64)
     assert batch["image_index"].tolist() == [0, 0, 1, 1, 2, 2]
@@ -93,26 +95,28 @@ def test_a_batch_holds_its_samples(scenes):
 
 
 def test_coarse_labels_are_the_full_labels_downsampled(scenes):
-    full = BatchMaker(settings(scenes))(0)["label"]
+    full = OursBatchMaker(settings(scenes))(0)["label"]
     for rule, function in (("any", np.max), ("majority", lambda b, axis: np.mean(b, axis) > 0.5)):
-        coarse = BatchMaker(settings(scenes, label=2, label_rule=rule))(0)["label"]
+        coarse = OursBatchMaker(settings(scenes, label=2, label_rule=rule))(0)["label"]
         blocks = full.reshape(6, 1, 2, 32, 2, 32)
         np.testing.assert_array_equal(coarse, function(blocks, axis=(3, 5)))
 
 
 @pytest.mark.parametrize("frequent", [0, 30])
 def test_word_labels_mark_the_regions_that_a_word_is_said_of(scenes, frequent):
-    maker = BatchMaker(settings(
-        scenes, batch=2, expressions_per_image=1, label_words=True, frequent_words=frequent
+    maker = PerWordBatchMaker(PerWordSettings(
+        data=str(scenes), split="train", batch=2, input=64, label=64, outputs=frequent or 1000,
+        all_words=not frequent,
     ))
-    batch, labelled = maker(0), maker.labelled.words
+    batch, labelled = maker(0), maker.words.words
     assert batch["label"].shape == (2, frequent or 1000, 64, 64)
     if not frequent:
-        assert labelled == maker.dataset.vocabulary.words and not batch["label"][:, PAD].any()
-    group = maker.order.group(0)
-    image = maker.samples[group[0]].image
+        assert labelled == maker.groups.dataset.vocabulary.words
+        assert not batch["label"][:, PAD].any()
+    group = maker.groups.order.group(0)
+    image = maker.groups.samples[group[0]].image
     assert len(group) == sum(len(region.expressions) for region in image.regions)
-    masks = maker.dataset.masks(image)
+    masks = maker.groups.dataset.masks(image)
     words = {t for r in image.regions for e in r.expressions for t in tokenize(e)}
     assert words & set(labelled)
     for row, word in enumerate(labelled):
@@ -127,7 +131,7 @@ def test_word_labels_mark_the_regions_that_a_word_is_said_of(scenes, frequent):
 def test_the_stream_is_the_same_for_any_number_of_workers(scenes):
     streams = []
     for workers in (1, 3):
-        stream = Prefetcher(BatchMaker(settings(scenes)), workers, first=2)
+        stream = Prefetcher(OursBatchMaker(settings(scenes)), workers, first=2)
         streams.append([next(stream) for _ in range(7)])
         stream.close()
     for one, three in zip(*streams):
@@ -144,16 +148,16 @@ def test_an_unreadable_image_is_replaced_and_named(scenes, tmp_path):
     for name in (old, str(Dataset(scenes).image_dir)):
         index = index.replace(f'"image_dir": "{name}"', f'"image_dir": "{tmp_path}/images"')
     (data / "index.json").write_text(index)
-    maker = BatchMaker(settings(data, batch=2))
-    broken = maker.samples[maker.order.group(0)[0]].image
+    maker = OursBatchMaker(settings(data, batch=2))
+    broken = maker.groups.samples[maker.groups.order.group(0)[0]].image
     assert broken.path.parent == tmp_path / "images"
     broken.path.write_bytes(b"not a picture")
     batch = maker(0)
     assert len(batch["unreadable"]) == 1 and broken.path.name in batch["unreadable"][0]
     # The next group that can be read stands in: the batches after it do not shift.
-    follower = next(g for g in map(maker.order.group, range(1, len(maker.order)))
-                    if maker.samples[g[0]].image.id != broken.id)
-    expected = resize_and_pad(cv2.imread(str(maker.samples[follower[0]].image.path)), 64)
+    follower = next(g for g in map(maker.groups.order.group, range(1, len(maker.groups.order)))
+                    if maker.groups.samples[g[0]].image.id != broken.id)
+    expected = resize_and_pad(cv2.imread(str(maker.groups.samples[follower[0]].image.path)), 64)
     np.testing.assert_array_equal(batch["image"][0], expected.transpose(2, 0, 1))
     for path in (tmp_path / "images").iterdir():
         path.write_bytes(b"")
@@ -161,14 +165,14 @@ def test_an_unreadable_image_is_replaced_and_named(scenes, tmp_path):
         maker(1)
 
 
-def test_the_data_layer_serves_the_batches_as_caffe_wants_them(scenes, tmp_path, capfd):
+def test_the_data_layer_serves_the_batches_as_caffe_wants_them(scenes, tmp_path, caplog):
     parameters = settings(scenes, batch=4, label=2)
     path = tmp_path / "net.prototxt"
     path.write_text(f"""layer {{ name: "data" type: "Python" top: "image" top: "tokens"
         top: "continuation" top: "label" top: "image_index" python_param {{
         module: "ours_data" layer: "OursDataLayer"
         param_str: '{json.dumps(asdict(parameters))}' }} }}""")
-    net, maker = caffe.Net(str(path), caffe.TRAIN), BatchMaker(parameters)
+    net, maker = caffe.Net(str(path), caffe.TRAIN), OursBatchMaker(parameters)
     for number in (0, 1, 5):
         if number == 5:
             net.layers[0].seek(5)
@@ -185,7 +189,7 @@ def test_the_data_layer_serves_the_batches_as_caffe_wants_them(scenes, tmp_path,
     net.layers[0].stream = iter([{**maker(0), "unreadable": [message, message]}] * 2)
     for _ in range(2):
         net.forward()
-    assert capfd.readouterr().err.count(message) == 1
+    assert caplog.text.count(message) == 1
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -200,7 +204,7 @@ def test_the_data_layer_serves_the_batches_as_caffe_wants_them(scenes, tmp_path,
 ])
 def test_bad_settings_are_named(scenes, changes, message):
     with pytest.raises(UserError, match=message):
-        BatchMaker(settings(scenes, **changes))
+        OursBatchMaker(settings(scenes, **changes))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

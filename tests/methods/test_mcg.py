@@ -93,10 +93,10 @@ def settings(scenes, folder, **changes):
 def test_labels_are_those_of_the_rasterised_overlap(scenes, boxes):
     folder, boxes = boxes
     maker, matches = McgBatchMaker(settings(scenes, folder)), 0
-    for position in range(len(maker.order)):
-        samples = [maker.samples[index] for index in maker.order.group(position)]
+    for position in range(len(maker.groups.order)):
+        samples = [maker.groups.samples[index] for index in maker.groups.order.group(position)]
         image, batch = samples[0].image, maker(position)
-        masks, size = maker.dataset.masks(image), (image.width, image.height)
+        masks, size = maker.groups.dataset.masks(image), (image.width, image.height)
         given = boxes[image.id] if len(boxes[image.id]) else whole_image(*size)[None]
         # A rectangle's spatial features are its corners.
         found = np.rint((batch["spatial"][:, :4, 0, 0] + 1) / 2 * np.tile(size, 2)).astype(int)
@@ -157,10 +157,10 @@ def test_the_stream_depends_on_the_seed_and_not_on_the_workers(scenes, boxes):
 
 def test_the_choice_of_segments_changes_with_the_epoch(scenes, boxes):
     maker = McgBatchMaker(settings(scenes, boxes[0], batch=1, expressions_per_image=1))
-    epoch = len(maker.order)
-    number, = maker.order.group(0)
-    again = next(p for p in range(epoch, 2 * epoch) if maker.order.group(p) == [number])
-    if not len(boxes[1][maker.samples[number].image.id]):
+    epoch = len(maker.groups.order)
+    number, = maker.groups.order.group(0)
+    again = next(p for p in range(epoch, 2 * epoch) if maker.groups.order.group(p) == [number])
+    if not len(boxes[1][maker.groups.samples[number].image.id]):
         pytest.skip("the image without proposals comes first")
     assert (maker(0)["spatial"] != maker(again)["spatial"]).any()
 

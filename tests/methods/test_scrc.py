@@ -13,8 +13,7 @@ from support.tiny_trunk import FC7, FC8, check_best_box, lstm, propose, randomiz
 
 from models import scrc
 from models.sizes import SLIM
-from objseg.batches.features import FeatureSettings
-from objseg.batches.scrc import ScrcBatchMaker, encode_captions
+from objseg.batches.scrc import ScrcBatchMaker, ScrcSettings, encode_captions
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import LENGTH, SPECIALS, Vocabulary
 from objseg.data.images import read_image
@@ -44,7 +43,7 @@ def settings(made, **changes):
     dataset, folder, _ = made
     values = dict(data=str(dataset.directory), split="train", batch=7, words=LENGTH,
                   vocabulary=200, features=str(folder))
-    return FeatureSettings(**{**values, **changes})
+    return ScrcSettings(**{**values, **changes})
 
 
 def load(proto, folder):

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from objseg.batches.ours import BatchMaker, BatchSettings
+from objseg.batches.ours import OursBatchMaker, OursSettings
 from objseg.caffe.command import resumed_batch
 from objseg.caffe.weights import read_caffemodel
 from objseg.data.dataset import Dataset
@@ -367,11 +367,13 @@ def test_not_a_number_names_the_batch_and_spares_the_snapshot(
     code, printed = train(scenes, out, sabotage=sabotage)
     assert code == 1 and trouble in printed
     assert f"the newest snapshot is lowres_iter_{left}" in printed
-    layer = BatchMaker(BatchSettings(str(scenes), "train", 4, 256, 20, 1000, 8, "majority",
-                                     expressions_per_image=2))
+    groups = OursBatchMaker(OursSettings(
+        data=str(scenes), split="train", batch=4, input=256, words=20, vocabulary=1000, label=8,
+        label_rule="majority", expressions_per_image=2,
+    )).groups
     for position in (2 * left, 2 * left + 1):  # images of the batch
-        for index in layer.order.group(position):
-            sample = layer.samples[index]
+        for index in groups.order.group(position):
+            sample = groups.samples[index]
             assert f"image {sample.image.id}, " in printed and sample.expression in printed
     assert train(scenes, out, "--resume")[0] == 0
     assert_same_end(out, reference)
