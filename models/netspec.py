@@ -43,8 +43,7 @@ def two_phases(name: str, settings: Settings, add: Callable) -> NetParameter:
     def on_split(split, phase):
         net = caffe.NetSpec()
         add(net, split)
-        proto = net.to_proto()
-        proto.layer[0].name = DATA  # NetSpec names a layer after its first top
+        proto = with_data_layer(net)
         proto.layer[0].include.add().phase = phase
         return proto
 
@@ -53,6 +52,13 @@ def two_phases(name: str, settings: Settings, add: Callable) -> NetParameter:
     merged = NetParameter(name=name)
     merged.layer.extend([train.layer[0], test.layer[0], *train.layer[1:]])
     return merged
+
+
+def with_data_layer(net: caffe.NetSpec) -> NetParameter:
+    """Return a net whose first layer streams the data."""
+    proto = net.to_proto()
+    proto.layer[0].name = DATA  # NetSpec names a layer after its first top
+    return proto
 
 
 def one_phase(name: str, net: caffe.NetSpec) -> NetParameter:

@@ -8,7 +8,7 @@ from caffe import layers as L
 from caffe import params as P
 from caffe.proto.caffe_pb2 import NetParameter
 
-from models.netspec import data_layer, inputs, one_phase, stream, two_phases, unit
+from models.netspec import data_layer, inputs, one_phase, stream, two_phases, unit, with_data_layer
 from models.ours import add_upsampling
 from models.settings import Settings
 from models.sizes import Size
@@ -95,4 +95,4 @@ def pretraining_net(size: Size, words: int, **stream) -> NetParameter:
         weight_filler=dict(type="gaussian", std=0.1), bias_filler=dict(type="constant"),
     )  # (I, V, h, w)
     net.loss = word_loss(net.score, net.label, words)
-    return net.to_proto()
+    return with_data_layer(net)

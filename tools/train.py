@@ -30,6 +30,7 @@ from models.registry import MODELS
 from models.settings import add_switches, chosen_size, from_switches
 from models.solvers import solver_text
 from objseg.errors import UserError
+from objseg.caffe.names import data_layer
 from objseg.caffe.prototxt import prototxt
 from objseg.training.cost import frozen_layers, training_memory
 from objseg.data.dataset import Dataset
@@ -268,7 +269,7 @@ def run(options, ranks):
         restore(solver, snapshot)
         say(f"resuming from {snapshot.state}")
     ranks.share_weights(solver.net)
-    solver.net.layers[0].seek(solver.iter * settings.iter_size, ranks.rank, ranks.size)
+    data_layer(solver.net).seek(solver.iter * settings.iter_size, ranks.rank, ranks.size)
     with tempfile.TemporaryDirectory() as folder:
         deploy = Path(folder) / f"deploy_{options.model}.prototxt"
         write_text(deploy, prototxt(model.deploy_net(size, settings)))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from objseg.caffe.names import EMBEDDING, LSTM
 from objseg.errors import UserError
 from objseg.files import atomic_path
 
@@ -151,9 +152,9 @@ def check_vocabulary(net, vocabulary, deploy, source=None):
 
     ``deploy`` is the net's file and ``source`` the vocabulary's, where it is known.
     """
-    if "embedding" not in net.params:
-        raise UserError(f"{deploy}: a net without the layer embedding reads no expressions")
-    rows = net.params["embedding"][0].shape[0]
+    if EMBEDDING not in net.params:
+        raise UserError(f"{deploy}: a net without the layer {EMBEDDING} reads no expressions")
+    rows = net.params[EMBEDDING][0].shape[0]
     if len(vocabulary) > rows:
         of = f"{source}:" if source else "a vocabulary of"
         raise UserError(
@@ -204,6 +205,6 @@ def save_starting_weights(net, trunk, path):
     for name, arrays in trunk.items():
         for blob, array in zip(net.params[name], arrays):
             blob.data[...] = array
-    set_forget_bias(net.params["lstm"][1].data)
+    set_forget_bias(net.params[LSTM][1].data)
     with atomic_path(path) as temporary:
         net.save(str(temporary))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from objseg.caffe.devices import use_device
+from objseg.caffe.names import FEATURES, head
 from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.data.expressions import Vocabulary
 from objseg.geometry import MEAN_BGR
@@ -28,8 +29,7 @@ class McgScorer:
         self.vocabulary = vocabulary
         self.words = self.net.blobs["tokens"].shape[0]
         self.crop = self.net.blobs["image"].shape[2]
-        layers = list(self.net._layer_names)
-        self._head = layers[layers.index("fc8") + 1]
+        self._head = head(self.net)
 
     def scores(self, image, segments, expressions):
         """Score how well R ``segments`` match N ``expressions`` (list of str): float32 (N, R).
@@ -62,7 +62,7 @@ class McgScorer:
         blob, seen = self.net.blobs["image"], segment_inputs(image, segments, self.crop)
         blob.reshape(*seen["image"].shape)
         np.subtract(seen["image"], MEAN_BGR[:, None, None], out=blob.data)
-        return self.net.forward(end="fc8")["fc8"].copy(), seen["spatial"]
+        return self.net.forward(end=FEATURES)[FEATURES].copy(), seen["spatial"]
 
 
 def open_segments(configuration):

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from objseg.caffe.devices import use_device
+from objseg.caffe.names import head
 from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
 
@@ -27,8 +28,7 @@ class Segmenter:
         self.vocabulary = vocabulary
         self.input_size = self.net.blobs["image"].shape[2]
         self.words = self.net.blobs["tokens"].shape[0]
-        layers = list(self.net._layer_names)
-        self._head = layers[layers.index("fc8") + 1]
+        self._head = head(self.net)
         self._image = self._in_trunk = None
 
     def set_image(self, image: np.ndarray) -> None:

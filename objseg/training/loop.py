@@ -13,6 +13,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from objseg.caffe.devices import use_device
+from objseg.caffe.names import LOSS, LSTM, data_layer
 from objseg.caffe.prototxt import prototxt
 from objseg.caffe.weights import (
     WeightsError,
@@ -68,8 +69,8 @@ def make_solver(solver, net, fresh, prefix, gpu=None, weights=True):
     write_text(run_file, prototxt(used))
     solver = caffe.get_solver(str(run_file))
     # A fresh LSTM, too, starts with its forget bias; starting weights bring theirs.
-    if "lstm" in solver.net.params:
-        set_forget_bias(solver.net.params["lstm"][1].data)
+    if LSTM in solver.net.params:
+        set_forget_bias(solver.net.params[LSTM][1].data)
     for path in parameters.weights if weights else ():
         missing = set(check_fits(solver.net, path)) - fresh
         if missing:
@@ -145,7 +146,7 @@ class Iterations:
 
     def __init__(self, solver, seed, ranks=ALONE):
         self.solver, self.seed, self.ranks = solver, seed, ranks
-        self.net, self.data_layer = solver.net, solver.net.layers[0]
+        self.net, self.data_layer = solver.net, data_layer(solver.net)
         self.draws = any(layer.type == "Dropout" for layer in self.net.layers)
         self.passes = []
         """Loss and samples of the batches of the last iteration, iter_size of them."""
@@ -154,7 +155,7 @@ class Iterations:
         self.net.after_forward(lambda layer: layer == last and self._note())
 
     def _note(self):
-        self.passes.append((float(self.net.blobs["loss"].data), self.data_layer.samples))
+        self.passes.append((float(self.net.blobs[LOSS].data), self.data_layer.samples))
 
     def step(self):
         """Run an iteration and return its loss; raises TrainingError when that is not finite."""
