@@ -9,11 +9,12 @@ from caffe import layers as L
 from caffe.proto.caffe_pb2 import NetParameter
 
 from models.lstm import add_last_state, embed, lstm
-from models.netspec import data_layer, inputs, one_phase, stream, text, two_phases
+from models.netspec import TEXT_INPUTS, data_layer, inputs, one_phase, stream, two_phases
 from models.settings import Settings
-from models.sizes import PROPOSALS, WORDS, Size
+from models.sizes import Size
 from models.vgg16 import learnt
-from objseg.regions.boxes import SPATIAL
+from objseg.regions.boxes import BOX_FEATURES
+from objseg.regions.proposals import PROPOSALS
 
 
 def linear(bottom, width: int):
@@ -51,7 +52,7 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
     """Return the train/val net: cross entropy against the box of best IoU."""
     def add(net, split):
         net.features, net.tokens, net.continuation, net.sample_index, net.label = data_layer(
-            "grounder_data", "GrounderDataLayer", 5, **stream(settings, split), **text(size),
+            "grounder_data", "GrounderDataLayer", 5, **stream(settings, split, size),
             features=settings.features, candidates=PROPOSALS,
         )
         net.scores = L.Reshape(
@@ -66,7 +67,7 @@ def deploy_net(size: Size, settings: Settings) -> NetParameter:
     """Return the net for use: boxes and phrases in, a score (M, 1) per pair out."""
     net = caffe.NetSpec()
     inputs(
-        net, features=[1, size.fc[1] + SPATIAL], tokens=[WORDS, 1], continuation=[WORDS, 1],
+        net, features=[1, size.fc[1] + BOX_FEATURES], **TEXT_INPUTS,
         region_index=[1], sample_index=[1],
     )
     add_attention(net, size, net.region_index)

@@ -4,7 +4,8 @@ import caffe
 from caffe import layers as L
 
 from models.netspec import unit
-from models.sizes import WORDS, Size
+from models.sizes import Size
+from objseg.data.expressions import MAX_WORDS
 
 UNIFORM = dict(type="uniform", min=-0.08, max=0.08)
 
@@ -44,7 +45,7 @@ def embed(tokens, size: Size, width: int):
 def add_last_state(net: caffe.NetSpec, states):
     """Take the last of the LSTM's ``states`` (T, N, hidden), where every expression ends."""
     net.earlier_states, net.last_state = L.Slice(
-        states, ntop=2, slice_param=dict(axis=0, slice_point=[WORDS - 1])
+        states, ntop=2, slice_param=dict(axis=0, slice_point=[MAX_WORDS - 1])
     )
     net.silence = L.Silence(net.earlier_states, ntop=0)
     return net.last_state  # (1, N, hidden)

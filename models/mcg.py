@@ -5,12 +5,12 @@ from caffe import layers as L
 from caffe.proto.caffe_pb2 import NetParameter
 
 from models.lstm import add_language
-from models.netspec import data_layer, inputs, one_phase, stream, text, two_phases, unit
+from models.netspec import TEXT_INPUTS, data_layer, inputs, one_phase, stream, two_phases, unit
 from models.ours import add_classifier
 from models.settings import Settings
-from models.sizes import WORDS, Size
+from models.sizes import Size
 from models.vgg16 import add_crop_trunk
-from objseg.regions.boxes import SPATIAL
+from objseg.regions.boxes import BOX_FEATURES
 
 
 def add_match(net: caffe.NetSpec, size: Size, freeze_convnet: bool):
@@ -36,7 +36,7 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
             net.image, net.spatial, net.tokens, net.continuation, net.region_index,
             net.sample_index, net.label,
         ) = data_layer(
-            "mcg_data", "McgDataLayer", 7, **stream(settings, split), **text(size),
+            "mcg_data", "McgDataLayer", 7, **stream(settings, split, size),
             proposals=f"{settings.proposals}/segments", crop=size.crop, segments=size.segments,
             expressions_per_image=settings.recipe.expressions_per_image,
         )
@@ -51,8 +51,8 @@ def deploy_net(size: Size, settings: Settings) -> NetParameter:
     """Return the net for use: segments and expressions in, a score per pair out."""
     net = caffe.NetSpec()
     inputs(
-        net, image=[1, 3, size.crop, size.crop], spatial=[1, SPATIAL, 1, 1], tokens=[WORDS, 1],
-        continuation=[WORDS, 1], region_index=[1], sample_index=[1],
+        net, image=[1, 3, size.crop, size.crop], spatial=[1, BOX_FEATURES, 1, 1], **TEXT_INPUTS,
+        region_index=[1], sample_index=[1],
     )
     add_match(net, size, settings.freeze_convnet)
     return one_phase(f"mcg {size.name}", net)

@@ -8,8 +8,12 @@ from caffe import layers as L
 from caffe.proto.caffe_pb2 import NetParameter
 
 from models.settings import Settings
-from models.sizes import WORDS, Size
+from models.sizes import Size
 from objseg.caffe.names import DATA
+from objseg.data.expressions import MAX_WORDS
+
+TEXT_INPUTS = dict(tokens=[MAX_WORDS, 1], continuation=[MAX_WORDS, 1])
+"""The inputs of a net for use that reads one expression; they are reshaped for several."""
 
 
 def data_layer(module: str, layer: str, tops: int, **parameters):
@@ -17,17 +21,13 @@ def data_layer(module: str, layer: str, tops: int, **parameters):
     return L.Python(ntop=tops, module=module, layer=layer, param_str=json.dumps(parameters))
 
 
-def stream(settings: Settings, split: str) -> dict:
-    """Return the parameters that the data layers of all models take."""
+def stream(settings: Settings, split: str, size: Size | None = None) -> dict:
+    """Return the parameters that all data layers take; with ``size``, all that read expressions."""
+    text = dict(words=MAX_WORDS, vocabulary=size.vocabulary) if size else {}
     return dict(
-        data=settings.data, split=split, batch=settings.recipe.batch, seed=settings.seed,
+        data=settings.data, split=split, batch=settings.recipe.batch, **text, seed=settings.seed,
         workers=settings.workers,
     )
-
-
-def text(size: Size) -> dict:
-    """Return the parameters of the data layers that read expressions."""
-    return dict(words=WORDS, vocabulary=size.vocabulary)
 
 
 def unit(bottom):

@@ -11,10 +11,11 @@ from caffe import layers as L
 from caffe.proto.caffe_pb2 import NetParameter
 
 from models.lstm import add_language, lstm
-from models.netspec import data_layer, inputs, one_phase, stream, text, two_phases, unit
+from models.netspec import TEXT_INPUTS, data_layer, inputs, one_phase, stream, two_phases, unit
 from models.settings import Settings
-from models.sizes import STRIDE, WORDS, Size
+from models.sizes import STRIDE, Size
 from models.vgg16 import add_trunk, learnt
+from objseg.data.expressions import MAX_WORDS
 
 
 def add_model(net: caffe.NetSpec, size: Size, settings: Settings, image_index=None):
@@ -90,9 +91,9 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
         label = size.input if settings.model == "highres" else size.cells
         expressions = settings.recipe.expressions_per_image
         tops = data_layer(
-            "ours_data", "OursDataLayer", 4 if expressions == 1 else 5, **stream(settings, split),
-            **text(size), expressions_per_image=expressions, input=size.input, label=label,
-            label_rule=settings.label_rule,
+            "ours_data", "OursDataLayer", 4 if expressions == 1 else 5,
+            **stream(settings, split, size), expressions_per_image=expressions, input=size.input,
+            label=label, label_rule=settings.label_rule,
         )
         net.image, net.tokens, net.continuation, net.label = tops[:4]
         if expressions > 1:
@@ -114,10 +115,7 @@ def deploy_net(size: Size, settings: Settings) -> NetParameter:
     however many expressions there are.
     """
     net = caffe.NetSpec()
-    inputs(
-        net, image=[1, 3, size.input, size.input], tokens=[WORDS, 1], continuation=[WORDS, 1],
-        image_index=[1],
-    )
+    inputs(net, image=[1, 3, size.input, size.input], **TEXT_INPUTS, image_index=[1])
     add_model(net, size, settings, net.image_index)
     return one_phase(f"{settings.model} {size.name}", net)
 
@@ -127,6 +125,6 @@ def starting_net(size: Size) -> NetParameter:
     net = caffe.NetSpec()
     inputs(net, image=[1, 3, size.input, size.input])
     add_trunk(net, size)
-    inputs(net, words=[WORDS, 1, size.embedding], continuation=[WORDS, 1])
+    inputs(net, words=[MAX_WORDS, 1, size.embedding], continuation=[MAX_WORDS, 1])
     net.lstm = lstm(net.words, net.continuation, size.hidden)
     return net.to_proto()

@@ -9,11 +9,13 @@ from caffe import layers as L
 from caffe.proto.caffe_pb2 import NetParameter
 
 from models.lstm import UNIFORM, embed, lstm
-from models.netspec import data_layer, inputs, one_phase, stream, text, two_phases
+from models.netspec import TEXT_INPUTS, data_layer, inputs, one_phase, stream, two_phases
 from models.settings import Settings
-from models.sizes import PROPOSALS, WORDS, Size
+from models.sizes import Size
 from models.vgg16 import learnt
-from objseg.regions.boxes import SPATIAL
+from objseg.data.expressions import MAX_WORDS
+from objseg.regions.boxes import BOX_FEATURES
+from objseg.regions.proposals import PROPOSALS
 
 
 def inner_product(bottom, width: int, axis: int = 1):
@@ -55,11 +57,11 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
     """Return the train/val net: captions of the annotated regions' boxes."""
     def add(net, split):
         net.local, net.context, net.tokens, net.continuation, net.target = data_layer(
-            "scrc_data", "ScrcDataLayer", 5, **stream(settings, split), **text(size),
+            "scrc_data", "ScrcDataLayer", 5, **stream(settings, split, size),
             features=settings.features,
         )
         net.loss = L.SoftmaxWithLoss(
-            add_word_scores(net, size), net.target, loss_weight=WORDS,
+            add_word_scores(net, size), net.target, loss_weight=MAX_WORDS,
             softmax_param=dict(axis=2), loss_param=dict(ignore_label=-1),
         )
 
@@ -70,8 +72,7 @@ def deploy_net(size: Size, settings: Settings) -> NetParameter:
     """Return the net for use: an image's boxes and a text in, word scores out."""
     net = caffe.NetSpec()
     inputs(
-        net, local=[PROPOSALS, size.fc[2] + SPATIAL], context=[1, size.fc[1]], tokens=[WORDS, 1],
-        continuation=[WORDS, 1],
+        net, local=[PROPOSALS, size.fc[2] + BOX_FEATURES], context=[1, size.fc[1]], **TEXT_INPUTS,
     )
     add_word_scores(net, size, PROPOSALS)
     return one_phase(f"scrc {size.name}", net)

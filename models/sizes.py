@@ -2,18 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from objseg.data.expressions import LENGTH
-from objseg.regions.proposals import COUNT
-
 STRIDE = 32
 """Input pixels per cell of the feature map: five 2x2 poolings (paper section 3.1)."""
-
-WORDS = LENGTH
-"""Steps T of the LSTM; longer expressions are cut (the authors' code)."""
-
-
-PROPOSALS = COUNT
-"""Candidate boxes or segments of an image (paper section 4.1)."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from objseg.errors import UserError
 from objseg.data.dataset import SPLITS, Dataset
 from objseg.regions.edge_boxes import default_forest
 from objseg.regions.making import Boxes, Segments, make_proposals, recall
-from objseg.regions.proposals import COUNT
+from objseg.regions.proposals import PROPOSALS
 
 THRESHOLDS = (0.5, 0.7)
 
@@ -31,8 +31,8 @@ def parse():
     parser.add_argument("--kind", choices=["boxes", "segments", "both"], default="both")
     add_data(parser, REFERIT)
     parser.add_argument("--split", choices=[*sorted(SPLITS), "all"], default="all")
-    parser.add_argument("--count", type=positive, default=COUNT, metavar="N",
-                        help=f"proposals of an image at most (default: {COUNT})")
+    parser.add_argument("--count", type=positive, default=PROPOSALS, metavar="N",
+                        help=f"proposals of an image at most (default: {PROPOSALS})")
     parser.add_argument("--published", type=Path, metavar="DIR",
                         help="take DIR/<image>.txt (EdgeBoxes) and DIR/<image>.mat (MCG's results, "
                         "variable mask); our own are made where one is missing")

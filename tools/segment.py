@@ -21,7 +21,7 @@ from common.method_arguments import add_nets
 
 from models.sizes import SIZES
 from objseg.errors import UserError
-from objseg.data.expressions import LENGTH, Vocabulary, tokenize
+from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
 from objseg.files import REPOSITORY
 from objseg.data.images import read_image, write_png
 from objseg.data.masks import bounding_box
@@ -51,9 +51,10 @@ def check(expressions, vocabulary):
         tokens = tokenize(expression)
         if not tokens:
             raise UserError(f"the expression {expression!r} is empty: say what to segment")
-        if len(tokens) > LENGTH:
-            warn(f"{len(tokens)} words in {shorten(expression)}: only the first {LENGTH} are read")
-        read = tokens[:LENGTH]
+        if len(tokens) > MAX_WORDS:
+            warn(f"{len(tokens)} words in {shorten(expression)}: only the first {MAX_WORDS} are "
+                 "read")
+        read = tokens[:MAX_WORDS]
         unknown = list(dict.fromkeys(token for token in read if token not in vocabulary))
         if len(unknown) == len(set(read)):
             warn(f"no word of {shorten(expression)} is in the vocabulary: the mask is a guess")

@@ -9,7 +9,7 @@ from checks.gpu.scenes import make_scenes
 from objseg.data.dataset import Dataset
 from objseg.regions.features import RegionFeatures, features_key, save_features, write_index
 from objseg.regions.making import Segments, make_proposals
-from objseg.regions.proposals import COUNT, candidates
+from objseg.regions.proposals import PROPOSALS, candidates
 
 TRAIN = 3
 """Scenes to train on."""
@@ -23,7 +23,7 @@ def make_data(folder, size, test):
     make_scenes(folder, train=TRAIN + 3, test=test)  # three become the val split
     dataset = Dataset(folder)
     images = dataset.images("train")
-    make_proposals(dataset, images, [Segments(COUNT)], folder / "proposals")
+    make_proposals(dataset, images, [Segments(PROPOSALS)], folder / "proposals")
     random_features(dataset, images, folder / "features", *size.fc[1:])
 
 
@@ -40,7 +40,7 @@ def random_features(dataset, images, folder, fc7, fc8, seed=1):
 
     for image in images:
         truth = np.array([region.box for region in image.regions])
-        corners = random.randint(0, (image.width, image.height), (COUNT, 2, 2))
+        corners = random.randint(0, (image.width, image.height), (PROPOSALS, 2, 2))
         others = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
         boxes = candidates(np.vstack([truth, others]), image.width, image.height)
         keys[image.id] = features_key("random", boxes, image.regions)

@@ -7,8 +7,8 @@ import numpy as np
 
 from objseg.batches.features import FeatureBatchMaker, FeatureSettings
 from objseg.data.dataset import Image, Sample
-from objseg.regions.boxes import SPATIAL, box_iou, with_position
-from objseg.regions.proposals import COUNT
+from objseg.regions.boxes import BOX_FEATURES, box_iou, with_position
+from objseg.regions.proposals import PROPOSALS
 
 MATCH_IOU = 0.5
 """A phrase is learnt from if a candidate box has at least this IoU with its region's box."""
@@ -18,13 +18,13 @@ MATCH_IOU = 0.5
 class GrounderSettings(FeatureSettings):
     """The parameters of python_layers/grounder_data.py."""
 
-    candidates: int = COUNT
+    candidates: int = PROPOSALS
 
     def shapes(self, fc7: int, fc8: int) -> dict[str, tuple]:
         """Return the tops' shapes, {name: shape} in their order, for features so wide."""
         rows, text = self.batch * self.candidates, (self.words, self.batch)
         return {
-            "features": (rows, fc7 + SPATIAL), "tokens": text, "continuation": text,
+            "features": (rows, fc7 + BOX_FEATURES), "tokens": text, "continuation": text,
             "sample_index": (rows,), "label": (self.batch,),
         }
 

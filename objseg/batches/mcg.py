@@ -8,7 +8,7 @@ from objseg.batches.order import ExpressionSettings, check_vocabulary, image_cou
 from objseg.batches.readable import Group, ReadableGroups
 from objseg.errors import UserError
 from objseg.metrics import areas, iou, passes
-from objseg.regions.boxes import SPATIAL
+from objseg.regions.boxes import BOX_FEATURES
 from objseg.regions.segments import read_segments, segment_inputs, segments_file
 
 
@@ -36,7 +36,7 @@ class McgSettings(ExpressionSettings):
         text = (self.words, self.batch)
         return {
             "image": (segments, 3, self.crop, self.crop),
-            "spatial": (segments, SPATIAL, 1, 1),
+            "spatial": (segments, BOX_FEATURES, 1, 1),
             "tokens": text,
             "continuation": text,
             "region_index": (pairs,),

@@ -7,7 +7,7 @@ import numpy as np
 from objseg.batches.features import FeatureBatchMaker, FeatureSettings
 from objseg.data.dataset import Sample
 from objseg.data.expressions import EOS, GO, PAD, Vocabulary
-from objseg.regions.boxes import SPATIAL, with_position
+from objseg.regions.boxes import BOX_FEATURES, with_position
 
 NO_TARGET = -1
 """Marks a step without a word to predict; the loss ignores it."""
@@ -42,7 +42,7 @@ class ScrcSettings(FeatureSettings):
         """Return the tops' shapes, {name: shape} in their order, for features so wide."""
         text = (self.words, self.batch)
         return {
-            "local": (self.batch, fc8 + SPATIAL), "context": (self.batch, fc7),
+            "local": (self.batch, fc8 + BOX_FEATURES), "context": (self.batch, fc7),
             "tokens": text, "continuation": text, "target": text,
         }
 

@@ -12,7 +12,7 @@ from objseg.files import write_text
 SPECIALS = ("<pad>", "<go>", "<eos>", "<unk>")
 PAD, GO, EOS, UNK = range(4)
 
-LENGTH = 20
+MAX_WORDS = 20
 """Time steps T of the language encoder; later tokens are cut."""
 
 _SEPARATOR = re.compile(r"(\W+)")
@@ -108,14 +108,14 @@ class Vocabulary:
         """Write one word a line, the form that ``load`` reads."""
         write_text(path, "".join(f"{word}\n" for word in self.words))
 
-    def rows(self, expression: str, length: int = LENGTH) -> list[int]:
+    def rows(self, expression: str, length: int = MAX_WORDS) -> list[int]:
         """Return the row numbers of the tokens of ``expression``, from 1 to ``length`` of them.
 
         Tokens beyond ``length`` are cut. An expression without a token is a single ``<unk>``.
         """
         return [self._index.get(token, UNK) for token in tokenize(expression)][:length] or [UNK]
 
-    def encode(self, expression, length=LENGTH):
+    def encode(self, expression, length=MAX_WORDS):
         """Turn ``expression`` (str) into the input of the language encoder.
 
         Returns ``tokens`` int32 (length,), row numbers with ``<pad>`` in front, and
@@ -129,7 +129,7 @@ class Vocabulary:
         continuation[length - len(rows) + 1:] = 1
         return tokens, continuation
 
-    def encode_all(self, expressions, length=LENGTH):
+    def encode_all(self, expressions, length=MAX_WORDS):
         """Encode N ``expressions`` as the columns of what a net takes.
 
         Returns {"tokens": int32 (length, N), "continuation": float32 (length, N)}.

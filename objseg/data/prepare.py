@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from objseg.data.dataset import SPLITS, VERSION
-from objseg.data.expressions import LENGTH, Vocabulary, split, tokenize
+from objseg.data.expressions import MAX_WORDS, Vocabulary, split, tokenize
 from objseg.data.images import ImageError, read_image
 from objseg.data.masks import (
     MaskError,
@@ -395,8 +395,8 @@ def _word_counts(index, vocabulary):
     unknown = sum(token not in vocabulary for token in held_out)
     return {
         "longest expression": max(map(len, tokens)),
-        f"over {LENGTH} tokens": sum(len(split(e)) > LENGTH for e in expressions),
-        f"cut to {LENGTH} tokens": sum(len(t) > LENGTH for t in tokens),
+        f"over {MAX_WORDS} tokens": sum(len(split(e)) > MAX_WORDS for e in expressions),
+        f"cut to {MAX_WORDS} tokens": sum(len(t) > MAX_WORDS for t in tokens),
         "without a token": sum(not t for t in tokens),
         "not ASCII": sum(not e.isascii() for e in expressions),
         "vocabulary": len(vocabulary),
@@ -421,8 +421,8 @@ def summary_text(index):
         )
     lines += [
         f"longest expression: {summary['longest expression']} tokens",
-        f'over {LENGTH} tokens: {summary[f"over {LENGTH} tokens"]} (a final "." counted; '
-        f"{summary[f'cut to {LENGTH} tokens']} are cut once it is dropped)",
+        f'over {MAX_WORDS} tokens: {summary[f"over {MAX_WORDS} tokens"]} (a final "." counted; '
+        f"{summary[f'cut to {MAX_WORDS} tokens']} are cut once it is dropped)",
         f"not ASCII: {summary['not ASCII']}; without a token: {summary['without a token']}",
         f"vocabulary: {summary['vocabulary']:,} rows; unknown among the {summary['test tokens']:,} "
         f"test tokens: {summary['unknown test tokens']:,}",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SPATIAL = 8
+BOX_FEATURES = 8
 """Columns of :func:`spatial_features`."""
 
 

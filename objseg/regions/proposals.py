@@ -10,7 +10,7 @@ from objseg.errors import UserError
 from objseg.files import write_text
 from objseg.regions.boxes import clip, whole_image
 
-COUNT = 100
+PROPOSALS = 100
 """Candidates of an image: "the 100 top-scoring" ones (section 4.1)."""
 
 
@@ -56,7 +56,7 @@ def write_boxes(path, boxes):
     write_text(path, text.getvalue())
 
 
-def candidates(boxes, width, height, count=COUNT, tally=None):
+def candidates(boxes, width, height, count=PROPOSALS, tally=None):
     """Turn a list of boxes (B, 4), best first, into the at most ``count`` ones in use: int64.
 
     They are cut to an image of ``width`` x ``height`` pixels and dropped where they lie outside.
@@ -83,11 +83,11 @@ def tally_few(tally, count, only_whole, expressions):
     """
     if tally is not None and only_whole:
         tally["whole image the only candidate"] += expressions
-    elif tally is not None and count < COUNT:
-        tally[f"fewer than {COUNT} candidates"] += expressions
+    elif tally is not None and count < PROPOSALS:
+        tally[f"fewer than {PROPOSALS} candidates"] += expressions
 
 
-def read_mcg(path, height, width, count=COUNT):
+def read_mcg(path, height, width, count=PROPOSALS):
     """Read the first ``count`` segments of MCG's result for an image, best first: bool (B, H, W).
 
     The file is MATLAB's (up to version 7) and holds a matrix ``mask``, H x W x N. Raises MaskError

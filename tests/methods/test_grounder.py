@@ -11,15 +11,16 @@ from scipy.special import log_softmax
 from support.tiny_trunk import FC7, FC8, check_best_box, lstm, propose, randomize, write_trunk
 
 from models import grounder
-from models.sizes import PROPOSALS, SLIM
+from models.sizes import SLIM
 from objseg.batches.grounder import GrounderBatchMaker, GrounderSettings
 from objseg.data.dataset import Dataset
-from objseg.data.expressions import LENGTH, SPECIALS, Vocabulary
+from objseg.data.expressions import MAX_WORDS, SPECIALS, Vocabulary
 from objseg.errors import UserError
 from objseg.methods.grounder import GrounderScorer
 from objseg.regions.boxes import box_mask, spatial_features
 from objseg.regions.extraction import extract
 from objseg.regions.features import FeatureReader, FeaturesError, RegionFeatures
+from objseg.regions.proposals import PROPOSALS
 
 RANDOM = np.random.RandomState(0)
 WORDS = Vocabulary([*SPECIALS, "red", "car", "left", "tree"])
@@ -39,7 +40,7 @@ def features(scenes, tmp_path_factory):
 
 def settings(made, **changes):
     dataset, folder, _ = made
-    values = dict(data=str(dataset.directory), split="train", batch=7, words=LENGTH,
+    values = dict(data=str(dataset.directory), split="train", batch=7, words=MAX_WORDS,
                   vocabulary=200, features=str(folder), candidates=6)
     return GrounderSettings(**{**values, **changes})
 
@@ -101,7 +102,7 @@ def test_a_batch_holds_its_samples_with_boxes_repeated(features):
             again = b % len(boxes)
             np.testing.assert_array_equal(row, np.hstack([fc7[again], spatial[again]]))
         assert batch["label"][n] == maker.labels[region.id] < min(6, len(boxes))
-        tokens, continuation = dataset.vocabulary.encode(expression, LENGTH)
+        tokens, continuation = dataset.vocabulary.encode(expression, MAX_WORDS)
         np.testing.assert_array_equal(batch["tokens"][:, n], tokens)
         np.testing.assert_array_equal(batch["continuation"][:, n], continuation)
     assert counts == {True, False}
@@ -173,7 +174,7 @@ def test_training_minimises_the_cross_entropy_of_the_best_box(features, tmp_path
     losses = []
     for n, label in enumerate(batch["label"]):
         length = int(batch["continuation"][:, n].sum()) + 1
-        scores = attention(blobs, rows[n], batch["tokens"][LENGTH - length:, n])
+        scores = attention(blobs, rows[n], batch["tokens"][MAX_WORDS - length:, n])
         losses.append(-log_softmax(scores)[label])
     np.testing.assert_allclose(net.blobs["loss"].data, np.mean(losses), rtol=1e-4)
 

@@ -15,7 +15,7 @@ from models import scrc
 from models.sizes import SLIM
 from objseg.batches.scrc import ScrcBatchMaker, ScrcSettings, encode_captions
 from objseg.data.dataset import Dataset
-from objseg.data.expressions import LENGTH, SPECIALS, Vocabulary
+from objseg.data.expressions import MAX_WORDS, SPECIALS, Vocabulary
 from objseg.data.images import read_image
 from objseg.errors import UserError
 from objseg.methods.scrc import ScrcScorer, log_probabilities, pack
@@ -41,7 +41,7 @@ def features(scenes, tmp_path_factory):
 
 def settings(made, **changes):
     dataset, folder, _ = made
-    values = dict(data=str(dataset.directory), split="train", batch=7, words=LENGTH,
+    values = dict(data=str(dataset.directory), split="train", batch=7, words=MAX_WORDS,
                   vocabulary=200, features=str(folder))
     return ScrcSettings(**{**values, **changes})
 
@@ -67,19 +67,19 @@ def caption_scores(blobs, tokens, local, context):
 
 # ---- captions and their batches ----
 
-@pytest.mark.parametrize("count", [1, 5, LENGTH - 1, LENGTH, LENGTH + 5])
+@pytest.mark.parametrize("count", [1, 5, MAX_WORDS - 1, MAX_WORDS, MAX_WORDS + 5])
 def test_the_target_is_the_next_word(count):
     expression = " ".join(RANDOM.choice(WORDS.words[4:], count))
-    columns = encode_captions(WORDS, ["tree", expression], LENGTH)
-    assert all(array.shape == (LENGTH, 2) for array in columns.values())
+    columns = encode_captions(WORDS, ["tree", expression], MAX_WORDS)
+    assert all(array.shape == (MAX_WORDS, 2) for array in columns.values())
     tokens, target = ([*columns[name][:, 1]] for name in ("tokens", "target"))
-    said = [WORDS.words.index(word) for word in expression.split()][:LENGTH]
-    end = [WORDS.words.index("<eos>")] if count < LENGTH else []
-    assert target == said + end + [-1] * (LENGTH - len(said + end))
+    said = [WORDS.words.index(word) for word in expression.split()][:MAX_WORDS]
+    end = [WORDS.words.index("<eos>")] if count < MAX_WORDS else []
+    assert target == said + end + [-1] * (MAX_WORDS - len(said + end))
     assert tokens[0] == WORDS.words.index("<go>")
     steps = len(said + end)
     assert tokens[1:steps] == target[:steps - 1] and not any(tokens[steps:])
-    assert columns["continuation"][:, 1].tolist() == [0] + [1] * (LENGTH - 1)
+    assert columns["continuation"][:, 1].tolist() == [0] + [1] * (MAX_WORDS - 1)
 
 
 def test_a_batch_holds_the_regions_own_boxes(features):
@@ -96,7 +96,7 @@ def test_a_batch_holds_the_regions_own_boxes(features):
         whole = [[0, 0, image.width - 1, image.height - 1]]
         fc7 = crops.features(read_image(image.path), whole)[0]
         np.testing.assert_array_equal(batch["context"][n], fc7[0])
-        caption = encode_captions(dataset.vocabulary, [expression], LENGTH)
+        caption = encode_captions(dataset.vocabulary, [expression], MAX_WORDS)
         for name, column in caption.items():
             np.testing.assert_array_equal(batch[name][:, n], column[:, 0])
 
@@ -153,13 +153,13 @@ def test_log_probabilities_of_any_scores():
 
 def test_every_caption_has_steps_of_its_own():
     for _ in range(50):
-        lengths = RANDOM.randint(1, LENGTH + 1, RANDOM.randint(1, 12))
-        texts = pack(lengths, LENGTH)
+        lengths = RANDOM.randint(1, MAX_WORDS + 1, RANDOM.randint(1, 12))
+        texts = pack(lengths, MAX_WORDS)
         assert sorted(n for text in texts for n, _ in text) == list(range(len(lengths)))
         for text in texts:
             steps = [step for n, begin in text for step in range(begin, begin + lengths[n])]
-            assert steps == list(range(len(steps))) and len(steps) <= LENGTH
-    assert len(pack([4] * 10, LENGTH)) == 2
+            assert steps == list(range(len(steps))) and len(steps) <= MAX_WORDS
+    assert len(pack([4] * 10, MAX_WORDS)) == 2
 
 
 def test_a_score_is_the_log_probability_of_the_words(tmp_path):
@@ -170,7 +170,7 @@ def test_a_score_is_the_log_probability_of_the_words(tmp_path):
         boxes, RANDOM.normal(size=(2, FC7)), RANDOM.normal(size=(2, FC8)),
         RANDOM.normal(size=FC7), 40, 40,
     )
-    long = " ".join(RANDOM.choice(["red", "car", "left"], LENGTH + 3))
+    long = " ".join(RANDOM.choice(["red", "car", "left"], MAX_WORDS + 3))
     expressions = ["red car left", "tree", "a red tree", "?", long, "car"]
     scorer = ScrcScorer(net, WORDS)
     scores = scorer(regions, expressions)
@@ -178,7 +178,7 @@ def test_a_score_is_the_log_probability_of_the_words(tmp_path):
     spatial = spatial_features(boxes, 40, 40)
     for expression, of_boxes in zip(expressions, scores):
         words = [WORDS.words.index(word) if word in WORDS else 3 for word in
-                 re.findall(r"\w+|\?", expression)][:LENGTH]
+                 re.findall(r"\w+|\?", expression)][:MAX_WORDS]
         tokens = [1, *words[:-1]]
         for fc8, where, found in zip(regions.fc8, spatial, of_boxes):
             table = caption_scores(blobs, tokens, np.hstack([fc8, where]), regions.context)

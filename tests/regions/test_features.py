@@ -26,7 +26,7 @@ from objseg.regions.features import (
     region_source,
 )
 from objseg.regions.making import Boxes, make_proposals
-from objseg.regions.proposals import COUNT
+from objseg.regions.proposals import PROPOSALS
 
 RANDOM = np.random.RandomState(0)
 
@@ -109,7 +109,7 @@ def test_weights_that_overflow_are_refused(trunk, tmp_path):
 
 def test_reading_gives_what_computing_gives(dataset, trunk):
     make_proposals(
-        dataset, dataset.images("trainval"), [Boxes(COUNT)], dataset.directory / "proposals",
+        dataset, dataset.images("trainval"), [Boxes(PROPOSALS)], dataset.directory / "proposals",
         workers=2, overwrite=True,
     )
     assert extracted(dataset, trunk, workers=2)["made"] == 15

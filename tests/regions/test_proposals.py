@@ -20,7 +20,7 @@ from objseg.regions.boxes import box_iou, box_mask
 from objseg.regions.edge_boxes import edge_boxes, gradient_edges, structured_forest
 from objseg.regions.making import Boxes, Segments, make_proposals, recall
 from objseg.regions.proposals import (
-    COUNT,
+    PROPOSALS,
     ProposalError,
     candidates,
     mask_iou,
@@ -62,8 +62,8 @@ def published():
 
 
 @pytest.mark.parametrize("count, only_whole, expected", [
-    (COUNT, False, {}),
-    (COUNT - 1, False, {"fewer than 100 candidates": 4}),
+    (PROPOSALS, False, {}),
+    (PROPOSALS - 1, False, {"fewer than 100 candidates": 4}),
     (1, False, {"fewer than 100 candidates": 4}),
     (1, True, {"whole image the only candidate": 4}),
 ])
