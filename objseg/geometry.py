@@ -16,10 +16,9 @@ MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image of ``height x width`` pixels lies in the square input of ``size`` pixels.
+    """The place of an image of ``height x width`` pixels in a square input of ``size`` pixels.
 
-    The resized image covers rows ``top : top + inner_height`` and columns
-    ``left : left + inner_width`` of the input; the rest is padding.
+    Raises ValueError where a side is below 1.
     """
 
     height: int
@@ -34,53 +33,28 @@ class Placement:
             )
 
     @property
-    def scale(self):
-        """Factor from image pixels to input pixels."""
-        return self.size / max(self.height, self.width)
-
-    @property
-    def inner_height(self):
-        """Rows of the input that the image covers; at least 1."""
-        return max(1, int(round(self.height * self.scale)))
-
-    @property
-    def inner_width(self):
-        """Columns of the input that the image covers; at least 1."""
-        return max(1, int(round(self.width * self.scale)))
-
-    @property
-    def top(self):
-        """First row of the image in the input."""
-        return (self.size - self.inner_height) // 2
-
-    @property
-    def left(self):
-        """First column of the image in the input."""
-        return (self.size - self.inner_width) // 2
-
-    @property
-    def window(self):
-        """Slices (rows, columns) of the input that the image covers."""
-        return (
-            slice(self.top, self.top + self.inner_height),
-            slice(self.left, self.left + self.inner_width),
-        )
+    def window(self) -> tuple[slice, slice]:
+        """The rows and the columns of the input that the image covers, at least one of each."""
+        scale = self.size / max(self.height, self.width)
+        sides = [max(1, round(side * scale)) for side in (self.height, self.width)]
+        first = [(self.size - side) // 2 for side in sides]
+        return slice(first[0], first[0] + sides[0]), slice(first[1], first[1] + sides[1])
 
 
-def resize_and_pad(image, size, interpolation=cv2.INTER_LINEAR):
+def resize_and_pad(
+    image: np.ndarray, size: int, interpolation: int = cv2.INTER_LINEAR
+) -> np.ndarray:
     """Place ``image`` (H, W) or (H, W, C) in a zero square (size, size[, C]) of the same dtype.
 
     Returns the square. Its geometry is ``Placement(H, W, size)``.
     """
-    placement = Placement(image.shape[0], image.shape[1], size)
     square = np.zeros((size, size) + image.shape[2:], image.dtype)
-    square[placement.window] = cv2.resize(
-        image, (placement.inner_width, placement.inner_height), interpolation=interpolation
-    )
+    inner = square[Placement(image.shape[0], image.shape[1], size).window]
+    inner[...] = cv2.resize(image, inner.shape[1::-1], interpolation=interpolation)
     return square
 
 
-def resize_and_pad_mask(mask, size):
+def resize_and_pad_mask(mask: np.ndarray, size: int) -> np.ndarray:
     """Place a boolean ``mask`` (H, W) in a square (size, size) bool; padding is background.
 
     A pixel of the square is foreground when more than half of what it covers is. (OpenCV's nearest
@@ -89,7 +63,7 @@ def resize_and_pad_mask(mask, size):
     return resize_and_pad(mask.astype(np.uint8) * 255, size, cv2.INTER_AREA) > 127
 
 
-def coarse_label(mask, cells, rule="any"):
+def coarse_label(mask: np.ndarray, cells: int, rule: str = "any") -> np.ndarray:
     """Downsample a square boolean ``mask`` (S, S) to (cells, cells) bool.
 
     A cell is positive when ``any`` of its pixels is (the authors' code), or when the ``majority``
@@ -107,7 +81,7 @@ def coarse_label(mask, cells, rule="any"):
     raise ValueError(f"coarse label rule {rule!r}: expected 'any' or 'majority'")
 
 
-def net_input(square):
+def net_input(square: np.ndarray) -> np.ndarray:
     """Turn a padded BGR square (S, S, 3) uint8 into the net's input (3, S, S) float32.
 
     The mean is subtracted everywhere, so padding becomes minus the mean, as in the authors' code.
@@ -115,23 +89,28 @@ def net_input(square):
     return (square.astype(np.float32) - MEAN_BGR).transpose(2, 0, 1)
 
 
-def score_on_image(score, placement):
+def _at_input_size(score, placement):
+    """Bring a response map (h, w) to the input's size (S, S) bilinearly."""
+    size = placement.size
+    if score.shape == (size, size):
+        return score
+    return cv2.resize(score, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def score_on_image(score: np.ndarray, placement: Placement) -> np.ndarray:
     """Map a response map back onto the image.
 
     ``score`` (h, w) float32 of any resolution covers the whole square input; it is brought to the
     input size (this is the bilinear upsampling of the paper's low resolution row in Table 1), the
-    padding is cut off, and the rest is resized bilinearly to (height, width). Returns float32.
+    padding is cut off, and the rest is resized bilinearly. Returns float32 (height, width).
     """
-    size = placement.size
-    if score.shape != (size, size):
-        score = cv2.resize(score, (size, size), interpolation=cv2.INTER_LINEAR)
-    inner = np.ascontiguousarray(score[placement.window])
+    inner = np.ascontiguousarray(_at_input_size(score, placement)[placement.window])
     return cv2.resize(
         inner, (placement.width, placement.height), interpolation=cv2.INTER_LINEAR
     )
 
 
-def authors_score_on_image(score, placement):
+def authors_score_on_image(score: np.ndarray, placement: Placement) -> np.ndarray:
     """Map a response map back onto the image as the authors' TensorFlow evaluation does.
 
     The score, brought to the input size as in :func:`score_on_image`, is first made binary
@@ -140,13 +119,8 @@ def authors_score_on_image(score, placement):
     result (height, width) float32 in [0, 1] is a score that, like any other, means foreground where
     it is > 0. It grows a region by up to one input pixel on every side.
     """
-    if score.shape != (placement.size, placement.size):
-        score = cv2.resize(
-            score, (placement.size, placement.size), interpolation=cv2.INTER_LINEAR
-        )
+    binary = (_at_input_size(score, placement) >= 1e-9).astype(np.float32)
     side = max(placement.height, placement.width)
-    square = cv2.resize(
-        (score >= 1e-9).astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR
-    )
+    square = cv2.resize(binary, (side, side), interpolation=cv2.INTER_LINEAR)
     top, left = (side - placement.height) // 2, (side - placement.width) // 2
     return square[top : top + placement.height, left : left + placement.width]

@@ -5,10 +5,11 @@ import numpy as np
 from objseg.errors import UserError
 
 EPSILON = 1e-12
-"""Least squared norm, so that a zero vector stays zero; as tf.nn.l2_normalize of the authors."""
+"""The least squared norm, so that a zero vector stays zero; tf.nn.l2_normalize's, which the authors
+use."""
 
 
-def l2_normalize(x):
+def l2_normalize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Divide each position's channel vector by its Euclidean norm.
 
     Returns (y, norm): y like x, and norm (N, 1, H, W), at least ``sqrt(EPSILON)``.
@@ -17,20 +18,21 @@ def l2_normalize(x):
     return x / norm, norm
 
 
-def l2_normalize_gradient(dy, y, norm):
-    """Gradient with respect to x of ``y, norm = l2_normalize(x)`` for the gradient ``dy`` of y.
+def l2_normalize_gradient(dy: np.ndarray, y: np.ndarray, norm: np.ndarray) -> np.ndarray:
+    """Return the gradient with respect to x, given the gradient ``dy`` of y.
 
-    With u = x / |x|, du/dx = (I - u u^T) / |x|.
+    ``y, norm`` are those of :func:`l2_normalize`. With u = x / |x|, du/dx = (I - u u^T) / |x|.
     """
     return (dy - y * (dy * y).sum(axis=1, keepdims=True)) / norm
 
 
-def spatial_coordinates(height, width, channels=2):
-    """Coordinate maps (channels, height, width) float32.
+def spatial_coordinates(height: int, width: int, channels: int = 2) -> np.ndarray:
+    """Return coordinate maps (channels, height, width) float32.
 
     With 2 channels (paper section 3.1): x and y of each cell, from (-1, -1) in the upper left to
     (+1, +1) in the lower right; 0 along a side of one cell. With 8 (the authors' code): xmin,
-    ymin, xmax, ymax, x and y of the centre, all in [-1, 1], and 1/width, 1/height.
+    ymin, xmax, ymax, x and y of the centre, all in [-1, 1], and 1/width, 1/height. Raises
+    UserError for another number of channels.
     """
     if channels == 2:
         x = np.linspace(-1, 1, width) if width > 1 else np.zeros(1)
@@ -48,12 +50,14 @@ def spatial_coordinates(height, width, channels=2):
     raise UserError(f"{channels} coordinate channels: expected 2 (paper) or 8 (later code)")
 
 
-def weighted_logistic_loss(score, label, foreground, background):
-    """Mean over all pixels of the weighted logistic loss (paper equations 1 and 2).
+def weighted_logistic_loss(
+    score: np.ndarray, label: np.ndarray, foreground: float, background: float
+) -> float:
+    """Return the mean over all pixels of the weighted logistic loss (paper equations 1 and 2).
 
     ``score`` v is any real, ``label`` M is 0 or 1, both of one shape; ``foreground`` and
     ``background`` are alpha_f and alpha_b. The loss of a pixel is alpha_f log(1 + exp(-v)) where
-    M = 1, alpha_b log(1 + exp(v)) where M = 0. Returns a float.
+    M = 1, alpha_b log(1 + exp(v)) where M = 0.
     """
     margin = np.where(label > 0, -score, score)
     weight = np.where(label > 0, np.float32(foreground), np.float32(background))
@@ -62,8 +66,10 @@ def weighted_logistic_loss(score, label, foreground, background):
     return float(np.mean(weight * loss, dtype=np.float64))
 
 
-def weighted_logistic_gradient(score, label, foreground, background):
-    """Gradient of :func:`weighted_logistic_loss` with respect to ``score``, of its shape."""
+def weighted_logistic_gradient(
+    score: np.ndarray, label: np.ndarray, foreground: float, background: float
+) -> np.ndarray:
+    """Return the gradient of :func:`weighted_logistic_loss` with respect to ``score``."""
     decay = np.exp(-np.abs(score))
     sigmoid = np.where(score >= 0, 1, decay) / (1 + decay)
     gradient = np.where(label > 0, foreground * (sigmoid - 1), background * sigmoid)

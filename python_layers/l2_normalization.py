@@ -19,14 +19,11 @@ class L2NormalizationLayer(caffe.Layer):
 
     def setup(self, bottom, top):
         """Check the parameters and the number of blobs."""
-        name = type(self).__name__
-        layer_parameters.parse(name, self.param_str)
-        layer_parameters.check_count(name, "bottoms", bottom, 1)
-        layer_parameters.check_count(name, "tops", top, 1)
+        layer_parameters.read(self, bottom, top)
 
     def reshape(self, bottom, top):
         """Give the top the bottom's shape."""
-        layer_parameters.check_maps(type(self).__name__, bottom[0])
+        layer_parameters.check_maps(self, bottom[0])
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom, top):

@@ -10,8 +10,10 @@ class SpatialCoordinatesLayer(caffe.Layer):
     """The position of every cell as extra channels (paper section 3.1).
 
     Bottom: any map (N, C, H, W), of which only the shape counts. Top: (N, channels, H, W).
-    Parameters: ``channels``, 2 (x, y in [-1, 1]; the paper) or 8 (the authors' code).
-    There is nothing to propagate.
+
+    Parameters:
+
+    - channels: 2 (default; x, y in [-1, 1], as in the paper) or 8 (as in the authors' code).
 
     Example::
 
@@ -22,15 +24,12 @@ class SpatialCoordinatesLayer(caffe.Layer):
 
     def setup(self, bottom, top):
         """Check the parameters and the number of blobs."""
-        name = type(self).__name__
-        self.channels = layer_parameters.parse(name, self.param_str, channels=2)["channels"]
+        self.channels = layer_parameters.read(self, bottom, top, channels=2)["channels"]
         spatial_coordinates(1, 1, self.channels)  # an unknown number fails here, not mid-way
-        layer_parameters.check_count(name, "bottoms", bottom, 1)
-        layer_parameters.check_count(name, "tops", top, 1)
 
     def reshape(self, bottom, top):
         """Follow the bottom's batch and map size."""
-        layer_parameters.check_maps(type(self).__name__, bottom[0])
+        layer_parameters.check_maps(self, bottom[0])
         count, _, height, width = bottom[0].shape
         top[0].reshape(count, self.channels, height, width)
         self.maps = spatial_coordinates(height, width, self.channels)

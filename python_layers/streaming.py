@@ -9,6 +9,7 @@ import numpy as np
 
 from objseg.batches import layer_parameters
 from objseg.caffe.command import resumed_batch
+from objseg.errors import UserError
 from objseg.geometry import MEAN_BGR
 from objseg.parallel.prefetch import Prefetcher
 
@@ -32,14 +33,16 @@ class StreamingLayer(caffe.Layer):
 
     def setup(self, bottom, top):
         """Read the data set's index and start the workers."""
-        name = type(self).__name__
-        required = [f.name for f in fields(self.Settings) if f.default is MISSING]
-        optional = {f.name: f.default for f in fields(self.Settings) if f.default is not MISSING}
-        parameters = layer_parameters.parse(name, self.param_str, required, **optional)
+        known = {field.name: field.default for field in fields(self.Settings)}
+        optional = {name: default for name, default in known.items() if default is not MISSING}
+        required = [name for name in known if name not in optional]
+        parameters = layer_parameters.read(self, bottom, top, (0, len(top)), required, **optional)
         self.settings = self.Settings(**parameters)
         self.maker = self.Maker(self.settings)
-        layer_parameters.check_count(name, "bottoms", bottom, 0)
-        layer_parameters.check_count(name, "tops", top, len(self.maker.shapes))
+        if len(top) != len(self.maker.shapes):
+            raise UserError(
+                f"{type(self).__name__}: {len(top)} tops, expected {', '.join(self.maker.shapes)}"
+            )
         self.reported, self.samples, self.seconds = set(), [], 0.0
         self.stream = None
         for index, shape in enumerate(self.maker.shapes.values()):

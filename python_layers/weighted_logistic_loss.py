@@ -1,5 +1,7 @@
 """The paper's loss: logistic regression with separate weights for foreground and background."""
 
+import math
+
 import caffe
 
 from objseg.batches import layer_parameters
@@ -13,7 +15,11 @@ class WeightedLogisticLossLayer(caffe.Layer):
     L = alpha_f log(1 + exp(-v)) where the label is 1, alpha_b log(1 + exp(v)) where it is 0.
 
     Bottoms: score v (N, 1, H, W), label (N, 1, H, W) of 0 and 1. Top: a scalar.
-    Parameters: ``foreground`` alpha_f (3 in the paper), ``background`` alpha_b (1).
+
+    Parameters:
+
+    - foreground: alpha_f, a finite weight of at least 0; default and paper: 3;
+    - background: alpha_b, likewise; default and paper: 1.
 
     Example::
 
@@ -25,20 +31,22 @@ class WeightedLogisticLossLayer(caffe.Layer):
 
     def setup(self, bottom, top):
         """Check the parameters and the number of blobs."""
-        name = type(self).__name__
-        self.weights = layer_parameters.parse(name, self.param_str, foreground=3.0, background=1.0)
+        self.weights = layer_parameters.read(
+            self, bottom, top, counts=(2, 1), foreground=3.0, background=1.0
+        )
         for key, value in self.weights.items():
-            if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise UserError(f"{name}: {key} is {value!r}, expected a finite weight >= 0")
-        layer_parameters.check_count(name, "bottoms", bottom, 2)
-        layer_parameters.check_count(name, "tops", top, 1)
+            if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise UserError(
+                    f"WeightedLogisticLossLayer: {key} is {value!r}, expected a finite weight >= 0"
+                )
 
     def reshape(self, bottom, top):
         """Check that every score has a label; the top is a scalar."""
-        if tuple(bottom[0].shape) != tuple(bottom[1].shape):
+        score, label = tuple(bottom[0].shape), tuple(bottom[1].shape)
+        if score != label:
             raise UserError(
-                f"WeightedLogisticLossLayer: score of shape {tuple(bottom[0].shape)} and label of "
-                f"shape {tuple(bottom[1].shape)}, expected the same"
+                f"WeightedLogisticLossLayer: score of shape {score} and label of shape {label}, "
+                "expected the same"
             )
         top[0].reshape()
 
