@@ -1,9 +1,10 @@
 """The settings of one run of a model: the switches, checked, over a size's defaults."""
 
+import argparse
 import math
 from dataclasses import dataclass, replace
 
-from models.sizes import SIZES
+from models.sizes import SIZES, Recipe, Size
 from objseg.errors import UserError
 
 
@@ -19,7 +20,7 @@ class Settings:
     """
 
     model: str
-    recipe: object
+    recipe: Recipe
     data: str
     prototxt: str
     snapshots: str
@@ -58,8 +59,8 @@ class Settings:
                 f"{recipe.expressions_per_image} expressions each (--expressions-per-image)"
             )
 
-    def divided(self, ranks):
-        """The Settings of each of so many ``ranks``, which share a batch among them.
+    def divided(self, ranks: int) -> "Settings":
+        """Return the Settings of each of several ``ranks``, which share a batch among them.
 
         Raises UserError when they cannot.
         """
@@ -73,40 +74,43 @@ class Settings:
         return replace(self, recipe=replace(recipe, batch=recipe.batch // ranks))
 
 
-def add_switches(parser):
-    """Add the switches that change the nets and solvers to an argparse parser."""
-    parser.add_argument("--size", choices=sorted(SIZES), default="paper")
+def add_switches(parser: argparse.ArgumentParser) -> None:
+    """Add the switches that change the nets and solvers to a parser."""
+    parser.add_argument("--size", choices=sorted(SIZES), default="paper",
+                        help="the paper's nets, or slim ones, which a CPU trains in minutes")
     group = parser.add_argument_group("model and solver (defaults: the size's)")
-    group.add_argument("--spatial", type=int, choices=(2, 8), default=2,
-                       help="coordinate channels: 2 (paper) or 8 (authors' later code)")
-    group.add_argument("--label-rule", choices=("any", "majority"),
-                       help="coarse label of a cell: any pixel of it, or the majority")
-    group.add_argument("--foreground", type=float, default=3.0, metavar="ALPHA",
-                       help="loss weight of foreground pixels (paper: 3)")
-    group.add_argument("--background", type=float, default=1.0, metavar="ALPHA",
-                       help="loss weight of background pixels (paper: 1)")
+    add = group.add_argument
+    add("--spatial", type=int, choices=(2, 8), default=2,
+        help="coordinate channels: 2 (paper) or 8 (authors' later code)")
+    add("--label-rule", choices=("any", "majority"),
+        help="coarse label of a cell: any pixel of it, or the majority")
+    add("--foreground", type=float, default=3.0, metavar="ALPHA",
+        help="loss weight of foreground pixels (paper: 3)")
+    add("--background", type=float, default=1.0, metavar="ALPHA",
+        help="loss weight of background pixels (paper: 1)")
     convnet = group.add_mutually_exclusive_group()
     convnet.add_argument("--freeze-convnet", dest="freeze_convnet", action="store_true",
                          default=None, help="hold conv1-5, as the authors' later code")
     convnet.add_argument("--train-convnet", dest="freeze_convnet", action="store_false",
                          help="train the whole network, as the paper")
-    group.add_argument("--train-split", choices=("train", "trainval"), default="train",
-                       help="trainval is the authors' later code, which validates on nothing")
-    group.add_argument("--batch", type=int, help="expressions in a batch")
-    group.add_argument("--iter-size", type=int, default=1,
-                       help="batches whose gradients are averaged in one step")
-    group.add_argument("--expressions-per-image", type=int,
-                       help="expressions of one image in a batch, which share its trunk (lowres, "
-                       "highres and mcg)")
-    group.add_argument("--vocabulary-size", type=int, help="rows of the word embedding")
-    group.add_argument("--iterations", type=int,
-                       help="length of the run; the rate schedule shrinks with it")
-    group.add_argument("--seed", type=int, default=1, help="of the data order and the fillers")
-    group.add_argument("--workers", type=int, default=2, help="processes that prepare batches")
+    add("--train-split", choices=("train", "trainval"), default="train",
+        help="trainval is the authors' later code, which validates on nothing")
+    add("--batch", type=int, metavar="N", help="expressions in a batch")
+    add("--iter-size", type=int, default=1, metavar="N",
+        help="batches whose gradients are averaged in one step")
+    add("--expressions-per-image", type=int, metavar="N",
+        help="expressions of one image in a batch, which share its trunk (lowres, highres and mcg)")
+    add("--vocabulary-size", type=int, metavar="N", help="rows of the word embedding")
+    add("--iterations", type=int, metavar="N",
+        help="length of the run; the rate schedule shrinks with it")
+    add("--seed", type=int, default=1, metavar="N",
+        help="of the data order and the fillers")
+    add("--workers", type=int, default=2, metavar="N",
+        help="processes that prepare batches")
 
 
-def chosen_size(options):
-    """The :class:`models.sizes.Size` for parsed switches."""
+def chosen_size(options: argparse.Namespace) -> Size:
+    """Return the Size for parsed switches."""
     size = SIZES[options.size]
     if options.vocabulary_size is None:
         return size
@@ -115,13 +119,15 @@ def chosen_size(options):
     return replace(size, vocabulary=options.vocabulary_size)
 
 
-def chosen_recipe(options, size, model):
-    """The :class:`models.sizes.Recipe` of ``model`` for parsed switches.
+def chosen_recipe(options: argparse.Namespace, size: Size, model: str) -> Recipe:
+    """Return the Recipe of ``model`` for parsed switches.
 
     A shorter or longer run keeps the shape of the recipe's rate schedule.
     """
     recipe = size.recipes[model]
-    names = ["batch", "iterations", *["expressions_per_image"] * recipe.shares_images]
+    names = ["batch", "iterations"]
+    if recipe.shares_images:
+        names.append("expressions_per_image")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if "iterations" in given:
         scaled = recipe.step * given["iterations"] / recipe.iterations
@@ -129,7 +135,7 @@ def chosen_recipe(options, size, model):
     return replace(recipe, **given)
 
 
-def from_switches(options, size, model, **values):
+def from_switches(options: argparse.Namespace, size: Size, model: str, **values) -> Settings:
     """Return the Settings of ``model`` for parsed switches.
 
     ``values`` are the settings without a switch.

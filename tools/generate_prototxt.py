@@ -11,8 +11,9 @@ from common import environment
 
 environment.enter()
 
-import argparse
 from pathlib import Path
+
+from common.arguments import Parser
 
 from models.prototxt import HEADER, generate
 from models.registry import MODELS
@@ -21,21 +22,28 @@ from models.vgg16 import crops_net
 from objseg.caffe.prototxt import prototxt
 from objseg.files import write_text
 
+
+def parse():
+    """Read the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the prototxt files")
+    parser.add_argument("--model", action="append", choices=MODELS,
+                        help="only this one; repeatable (default: all)")
+    parser.add_argument("--data", metavar="DIR", help="prepared data set (default: the size's)")
+    parser.add_argument("--snapshots", metavar="DIR",
+                        help="folder of the weights that training writes (default: the size's)")
+    parser.add_argument("--trunk-weights", metavar="FILE",
+                        help="where a model with a trunk starts (default: the size's)")
+    parser.add_argument("--lowres-weights", metavar="FILE",
+                        help="where stage 2 starts (default: the last of stage 1 in --snapshots)")
+    parser.add_argument("--solver-mode", choices=("CPU", "GPU"), help="default: the size's")
+    add_switches(parser)
+    return parser.parse_args()
+
+
 def main():
     """Write every model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", required=True, help="folder of the prototxt files")
-    parser.add_argument("--model", action="append", choices=MODELS,
-                        help="only this one; repeatable")
-    parser.add_argument("--data", help="prepared data set (default: the size's)")
-    parser.add_argument("--snapshots", help="folder of the weights that training writes")
-    parser.add_argument("--trunk-weights", metavar="FILE", help="where a model with a trunk starts")
-    parser.add_argument("--lowres-weights", metavar="FILE", help="where stage 2 starts")
-    parser.add_argument("--solver-mode", choices=("CPU", "GPU"))
-    add_switches(parser)
-    options = parser.parse_args()
+    options = parse()
     size = chosen_size(options)
     snapshots = options.snapshots or size.snapshots
     data = options.data or size.data

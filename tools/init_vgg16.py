@@ -10,14 +10,14 @@ from common import environment
 
 environment.enter()
 
-import argparse
-import tempfile
 from pathlib import Path
+
+from common.arguments import Parser, not_negative
 
 from models.ours import starting_net
 from models.sizes import PAPER
+from objseg.caffe.prototxt import build_net
 from objseg.files import REPOSITORY, checksum
-from objseg.caffe.prototxt import prototxt
 
 SHA1 = "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24"
 """Of VGG_ILSVRC_16_layers.caffemodel, published with it."""
@@ -25,13 +25,13 @@ SHA1 = "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24"
 
 def main():
     """Check the file, fit its weights to the trunk, write the start."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--vgg16",
+    parser = Parser(__doc__)
+    parser.add_argument("--vgg16", type=Path, metavar="FILE", help="the weights of VGG-16",
                         default=REPOSITORY / "models" / "VGG_ILSVRC_16_layers.caffemodel")
-    parser.add_argument("--out", default=REPOSITORY / PAPER.pretrained)
-    parser.add_argument("--seed", type=int, default=1, help="of the LSTM's random start")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the starting weights",
+                        default=REPOSITORY / PAPER.pretrained)
+    parser.add_argument("--seed", type=not_negative, metavar="N", default=1,
+                        help="of the LSTM's random start")
     parser.add_argument("--any-checksum", action="store_true",
                         help="accept another file of the same architecture")
     options = parser.parse_args()
@@ -42,7 +42,7 @@ def main():
         WeightsError, fully_convolutional, read_caffemodel, save_starting_weights,
     )
 
-    source, out = Path(options.vgg16), Path(options.out)
+    source, out = options.vgg16, options.out
     if not source.is_file():
         raise WeightsError(f"{source}: no such file; run: python tools/download.py vgg16")
     found = checksum(source, "sha1")
@@ -53,10 +53,7 @@ def main():
         )
     caffe.set_mode_cpu()
     caffe.set_random_seed(options.seed)
-    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
-        file.write(prototxt(starting_net(PAPER)))
-        file.flush()
-        net = caffe.Net(file.name, caffe.TEST)
+    net = build_net(starting_net(PAPER), caffe.TEST)
     try:
         trunk = fully_convolutional(read_caffemodel(source), net)
     except WeightsError as error:
