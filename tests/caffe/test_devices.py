@@ -9,8 +9,8 @@ import caffe
 import pytest
 from support.commands import run_tool
 
-from checks.gpu import machine
-from checks.gpu.scenes import make_scenes
+from checks import machine
+from checks.scenes import make_scenes
 from objseg.caffe import cuda_driver, devices
 from objseg.errors import UserError
 from objseg.training.cost import Memory

@@ -1,37 +1,25 @@
-"""The benchmark: what it counts is right, what it compares is the same, what fails is told."""
+"""The benchmark: what it counts is right, what it compares is the same, failures are reported."""
 
 import json
-import os
 import time
-from pathlib import Path
 
 import caffe
 import cv2
 import numpy as np
 import pytest
-from caffe import layers as L
 from support.commands import load_tool, run_tool
 
-from checks.benchmark import parts, text
-from checks.benchmark.cores import sizes
-from checks.benchmark.data import make_data
-from checks.benchmark.layers import product_of
-from checks.benchmark.models import columns
-from checks.benchmark.opencv import trunk
-from checks.gpu import nets
-from checks.gpu.check import Check
-from checks.gpu.processes import run_part
-from models.sizes import SLIM
+from checks import nets, parts, report
+from checks.layers import caffe_time, time_layers
+from checks.opencv import trunk
+from checks.processes import join, passed, run_command, sizes
+from checks.splits import splits
+from models.registry import MODELS
+from models.sizes import SIZES, SLIM
 from objseg.batches.grounder import GrounderBatchMaker, GrounderSettings
+from objseg.caffe.weights import read_net
 from objseg.errors import UserError
 from objseg.training import cost
-
-
-@pytest.fixture(scope="module")
-def check(tmp_path_factory):
-    check = Check(tmp_path_factory.mktemp("benchmark"), None, "slim", 1, None)
-    make_data(check.data, SLIM, test=2)
-    return check
 
 
 @pytest.fixture(scope="module")
@@ -39,44 +27,33 @@ def tool():
     return load_tool("benchmark")
 
 
-@pytest.mark.parametrize("name", ["slim/deploy_highres", "slim/deploy_mcg"])
-def test_a_convolution_is_a_product_of_as_many_operations(name):
-    net = caffe.Net(str(nets.PROTOTXT / f"{name}.prototxt"), caffe.TEST)
-    convolutions = [c for c in cost.layer_costs(net) if c.type == "Convolution"]
-    assert len(convolutions) >= 16
-    for convolution in convolutions:
-        M, K, N = product_of(net, convolution.name)
-        assert 2 * M * K * N == convolution.forward
+def test_the_layers_of_an_iteration_are_all_timed_and_counted_as_a_whole(options):
+    result = time_layers(options)
+    file = options.prototxt("train", "highres")
+    parameters = nets.read_train_net(file, options.data, 1)
+    net = nets.load(parameters, options.work, caffe.TRAIN)
+    assert [layer["name"] for layer in result["layers"]] == list(net._layer_names)
+    operations = np.sum([layer["operations"] for layer in result["layers"]], axis=0)
+    assert tuple(operations) == cost.operations(net, cost.frozen_layers(parameters))
+    seconds = {layer["name"]: layer["seconds"] for layer in result["layers"]}
+    assert seconds["conv1_2"][0] > 10 * seconds["conv1_2"][1], "the slim trunk is not learnt"
+    assert min(seconds["mlp_l1"]) > 0 and result["peak"] > 1e9
 
 
-@pytest.mark.parametrize("type_name, net_input, settings", [
-    ("Convolution", [1, 2, 800, 800], dict(num_output=1, kernel_size=5, pad=2)),
-    ("Convolution", [1, 16, 800, 800], dict(num_output=8, kernel_size=1)),
-    ("Deconvolution", [1, 2, 400, 400], dict(num_output=16, kernel_size=4, stride=2, group=2)),
-])
-def test_columns_are_what_a_convolution_comes_to_hold(tmp_path, type_name, net_input, settings):
+def test_a_net_that_caffe_refuses_is_no_timing(options):
     net = caffe.NetSpec()
-    net.x = L.Input(input_param=dict(shape=dict(dim=net_input)))
-    net.y = getattr(L, type_name)(net.x, convolution_param=settings)
-    net = nets.load(net.to_proto(), tmp_path, caffe.TEST)
-    net.blobs["x"].data[...] = 1
-    before = resident()
-    net.forward()
-    tops = net.blobs["y"].data.nbytes
-    assert resident() - before - tops == pytest.approx(columns(net), rel=0.05, abs=2e6)
+    net.x = caffe.layers.Input(input_param=dict(shape=dict(dim=[1, 1])))
+    net.y = caffe.layers.Slice(net.x, slice_param=dict(axis=7))
+    with pytest.raises(UserError, match="caffe time: .*axis 7 out of range"):
+        caffe_time(net.to_proto(), options.work, None, 1)
 
 
-def resident():
-    """Bytes of memory that this process holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def test_the_trunk_is_cut_out_whole(check):
-    parameters = nets.read_net(check.path("deploy", "highres"))
-    whole = nets.load(parameters, check.work, caffe.TEST)
+def test_the_trunk_is_cut_out_whole(options):
+    parameters = read_net(options.prototxt("deploy", "highres"))
+    whole = nets.load(parameters, options.work, caffe.TEST)
     nets.fill(whole, parameters)
     whole.forward()
-    net = nets.load(trunk(parameters), check.work, caffe.TEST)
+    net = nets.load(trunk(parameters), options.work, caffe.TEST)
     assert list(net.inputs) == ["image"] and list(net.outputs) == ["fc8"]
     for name, blobs in net.params.items():
         for blob, other in zip(blobs, whole.params[name]):
@@ -85,53 +62,37 @@ def test_the_trunk_is_cut_out_whole(check):
     np.testing.assert_array_equal(net.forward()["fc8"], whole.blobs["fc8"].data)
 
 
-def test_every_region_of_the_random_features_can_be_learnt(check):
+def test_every_region_of_the_random_features_can_be_learnt(options):
     maker = GrounderBatchMaker(GrounderSettings(
-        data=str(check.data), split="train", batch=3, words=20, vocabulary=SLIM.vocabulary,
-        features=str(check.data / "features"),
+        data=str(options.data), split="train", batch=3, words=20, vocabulary=SLIM.vocabulary,
+        features=str(options.data / "features" / "slim"),
     ))
     assert maker.left_out == [] and len(maker.samples) > 3
     assert maker(0)["features"].shape == (300, SLIM.fc[1] + 8)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
-def test_cores_are_shared_out_without_rest(count):
-    splits = [sizes(split) for split in parts.splits(count)]
-    assert {(1, count), (count, 1), (1, 1)} == set(splits) and len(splits) == len(set(splits))
-    assert parts.environment(f"cores evaluation {count}x1") == {"OPENBLAS_NUM_THREADS": "1"}
-    assert parts.environment("net highres") == {}
+def test_cores_are_divided_without_rest(count):
+    found = [sizes(split) for split in splits(count)]
+    assert {(1, count), (count, 1), (1, 1)} == set(found) and len(found) == len(set(found))
 
 
-def test_every_function_is_in_the_plan():
-    plan = parts.plan()
-    assert set(map(plan.count, set(plan))) == {1, parts.ROUNDS}
-    assert {part.split()[0] for part in plan} == set(parts.FUNCTIONS)
+def test_every_model_is_trained_and_the_nets_sizes_are_all_offered():
+    models = [part.split()[1] for part in parts.benchmark() if part.startswith("training ")]
+    assert sorted(models) == sorted(MODELS)
+    assert {nets.size_of(nets.PROTOTXT / f"{name}.prototxt")
+            for name in nets.committed("train")} == set(SIZES)
 
 
-PARTS = [part for part in dict.fromkeys(parts.plan())
-         if part.split()[0] in ("machine", "net", "evaluation", "opencv", "layers")]
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains_an_iteration(options, model):
+    result = parts.run(f"training {model} 1", options)
+    assert passed(result) and result["losses"][0] == pytest.approx(result["cpu_loss"])
+    assert 0 < result["counted"] < result["memory"]
 
 
-@pytest.fixture(scope="module")
-def results(check):
-    return {part: parts.run(part, check) for part in PARTS}
-
-
-def test_the_parts_run_and_are_in_the_report(results):
-    assert all(map(text.passed, results.values()))
-    lines = "\n".join(text.report(json.loads(json.dumps(results)), "slim"))
-    for name in (part.split()[1] for part in PARTS if part.startswith("net ")):
-        assert f"| {name} | " in lines
-    assert "## Failed" not in lines and "PyTorch" not in lines
-    # what the layers take one by one is what the iteration multiplies
-    layers, highres = results["layers"], results["net highres"]
-    assert tuple(layers["operations"]) == tuple(highres["operations"])
-    slowest = [sum(row.get(d, 0) for d in ("forward", "backward")) for row in layers["layers"]]
-    assert len(slowest) == 10 and slowest == sorted(slowest, reverse=True)
-    assert sum(slowest) + sum(layers["rest"].values()) == pytest.approx(layers["seconds"])
-
-
-def test_another_result_of_opencv_fails(check, monkeypatch):
+def test_another_result_of_opencv_fails(options, monkeypatch):
     read = cv2.dnn.readNetFromCaffe
 
     class Off:
@@ -140,88 +101,101 @@ def test_another_result_of_opencv_fails(check, monkeypatch):
             self.setInput = self.net.setInput
 
         def forward(self, name):
-            return self.net.forward(name) * 1.01
+            return self.net.forward(name) * factor
 
     monkeypatch.setattr(cv2.dnn, "readNetFromCaffe", Off)
-    result = parts.run("opencv", check)
-    assert result["error"] == pytest.approx(0.01, rel=0.01) and not text.passed(result)
+    for factor, passes in ((1, True), (1.01, False)):
+        result = parts.run("opencv", options)
+        assert result["error"] == pytest.approx(factor - 1, rel=0.01, abs=1e-5)
+        assert passed(result) is passes
 
 
 def test_ratios_are_of_the_same_work():
-    results = {
-        "evaluation": {"alone": [1.0], "shared": [0.25], "passed": True},
-        "ranks 2": {"seconds": [3.0], "bytes": 6e8, "passed": True},
-        **{name: {"seconds": seconds, "passed": True} for name, seconds in {
-            "torch alone 1": [0.9], "cores evaluation 1x2": [0.2, 9, 0.1],
-            "cores evaluation 1x1": [0.5], "torch-cores shared 1x2": [0.18],
-            "cores training 1x1": [4.5], "cores training 1x2": [2.0],
-            "torch-cores train 1x2": [3.0],
-        }.items()},
-    }
-    found = {row[:1] + row[2:3]: (row[3] / row[1], row[4]) for row in text.ratios(results)}
-    one, apart = "evaluation, an expression, trunk shared", "one at a time, as the authors"
+    names = [
+        "segmentation alone", "segmentation shared", "torch alone", "torch shared",
+        "split evaluation 1x2", "split evaluation 1x1", "torch-split evaluation 1x2",
+        "split training 1x1", "split training 1x2", "torch-split training 1x2",
+        "split mpi-training 2x1", "training highres 1", "torch training 1", "opencv", "OpenCV 4",
+        "training highres 10 TF32", "torch training 10 TF32",
+    ]
+    found = {(name, other): aim for name, other, aim in report.comparisons(names)
+             if other in names and other != name}
     assert found == {
-        (f"{one} by 6", apart): (4.0, None),
-        (f"{one}, 1x2", apart): (5.0, 6),
-        (one, "PyTorch, one at a time"): (pytest.approx(3.6), None),
-        ("evaluation, an expression, one at a time", "PyTorch, one at a time"): (0.9, None),
-        (f"{one}, 1x2", "PyTorch, the same, 1x2"): (pytest.approx(0.9), 1.2),
-        ("training, an image, 1x2", "PyTorch, the same, 1x2"): (1.5, 1.2),
-        ("training, an image, 2 processes over MPI", "one process, 1x1"): (1.5, None),
-        ("training, an image, 2 processes over MPI", "one process, 1x2"): (pytest.approx(2 / 3),
-                                                                          None),
+        ("segmentation alone", "torch alone"): None,
+        ("segmentation shared", "torch shared"): None,
+        ("segmentation shared", "segmentation alone"): None,
+        ("split evaluation 1x2", "segmentation alone"): 6,
+        ("split evaluation 1x2", "torch-split evaluation 1x2"): 1.2,
+        ("split training 1x2", "torch-split training 1x2"): 1.2,
+        ("split mpi-training 2x1", "split training 1x1"): None,
+        ("split mpi-training 2x1", "split training 1x2"): None,
+        ("training highres 1", "torch training 1"): None,
+        ("training highres 10 TF32", "torch training 10 TF32"): None,
+        ("opencv", "OpenCV 4"): None,
     }
-    printed = "\n".join(text.report(results, "paper"))
-    assert "5.00 | 6: missed" in printed and "1.50 | 1.2: reached" in printed
-    assert "of 2 processes each sends 600 MB" in printed
 
 
-def test_a_failure_is_told_and_compared_with_nothing():
-    lines = text.report({"cores training 1x2": {"failure": "gone"},
-                         "torch-cores train 1x2": {"seconds": [1.0], "passed": True}}, "paper")
-    assert "## Ratios" not in lines and "- cores training 1x2: gone" in lines
+def test_the_report_divides_the_others_time_by_ours_and_compares_nothing_with_a_failure():
+    results = {
+        "machine": {"facts": {}, "passed": True},
+        "segmentation": {"alone": [1.0], "shared": [0.25], "passed": True},
+        "split evaluation 1x2": {"seconds": [0.2, 9, 0.1], "passed": True},
+        "split training 1x2": {"failure": "gone"},
+        "torch-split training 1x2": {"seconds": [1.0], "passed": True},
+    }
+    lines = "\n".join(report.markdown(results, "slim"))
+    assert "| segmentation shared | 0.25 s | segmentation alone | 1 s | 4.00 |  |" in lines
+    assert "| split evaluation 1x2 | 0.2 s | segmentation alone | 1 s | 5.00 | 6: missed |" in lines
+    assert "| torch-split training 1x2 | 1 s |  |" in lines
+    assert "## Failed\n\n- split training 1x2: gone" in lines
 
 
-def test_rounds_of_a_part_are_joined(tool):
+def test_rounds_of_a_part_are_joined():
     first, second = ({"seconds": [n], "n": n, "others": n / 10} for n in (2, 1))
-    assert tool.join(None, first) == first
-    assert tool.join(first, second) == {"seconds": [2, 1], "n": 1, "others": 0.2}
+    assert join(None, first) == first
+    assert join(first, second) == {"seconds": [2, 1], "n": 1, "others": 0.2}
     failure = {"failure": "gone", "others": 0.0}
-    assert tool.join(first, failure) == tool.join(failure, first) == failure
+    assert join(first, failure) == join(failure, first) == failure
 
 
-def test_what_a_part_has_started_ends_with_it(tmp_path):
+def test_the_processes_of_a_part_end_with_it(tmp_path):
     note = tmp_path / "beats"
     beat = f"while :; do echo >> {note}; sleep 0.05; done"
-    result = run_part(["sh", "-c", f"({beat}) & sleep 60"], tmp_path / "answer.json", 1)
+    result = run_command(["sh", "-c", f"({beat}) & sleep 60"], tmp_path / "answer.json", 1)
     assert result["failure"] == "not done after 1 s (--timeout)"
     size = note.stat().st_size
     time.sleep(0.3)
     assert note.stat().st_size == size > 0
 
 
-def test_a_part_that_fails_is_told_and_the_rest_goes_on(tmp_path):
+@pytest.mark.slow
+def test_a_part_that_fails_is_reported_and_the_rest_goes_on(tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\n[ \"$1\" = -c ] && exit 0\necho torch is broken\nexit 3\n")
     python.chmod(0o755)
+    users = tmp_path / "out" / "work" / "thesis"
+    users.parent.mkdir(parents=True)
+    users.write_text("of the user")
     done = run_tool(
-        "tools/benchmark.py", "--size", "slim", "--quick", "--out", tmp_path, "--torch-python",
-        python, "--only", "machine|torch alone|start|cores evaluation 2x1|ranks", check=False,
+        "tools/benchmark.py", "--size", "slim", "--quick", "--out", tmp_path / "out",
+        "--torch-python", python,
+        "--only", "torch alone|start|split evaluation .*x1$|split mpi", check=False,
     )
     assert done.returncode == 1, done.stdout
-    assert "torch alone 1: error:" in done.stdout and "torch is broken" in done.stdout
-    report = (tmp_path / "report.md").read_text()
-    assert report in done.stdout and "## Failed\n\n- torch alone 1: error:" in report
-    answers = json.loads((tmp_path / "report.json").read_text())["parts"]
-    assert [name for name, result in answers.items() if not text.passed(result)] \
-        == ["torch alone 1"]
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert text in done.stdout and "## Failed\n\n- torch alone: " in text
+    assert "torch is broken" in text and str(python) not in text.splitlines()[0]
+    answers = json.loads((tmp_path / "out" / "report.json").read_text())["parts"]
+    assert [name for name, result in answers.items() if not passed(result)] == ["torch alone"]
     assert answers["start"]["memory"] > 0
-    for part in ("cores evaluation 2x1", *[name for name in answers if name.startswith("ranks")]):
+    for part in (name for name in answers if name.startswith("split")):
         assert len(answers[part]["seconds"]) == parts.ROUNDS
-    assert not (tmp_path / "work").exists()
+    assert users.read_text() == "of the user"
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == ["report.json", "report.md", "work"]
 
 
-def test_a_document_keeps_what_stands_above_the_mark(tmp_path, tool):
+def test_a_document_keeps_its_text_above_the_mark(tmp_path, tool):
     document = tmp_path / "performance.md"
     document.write_text(f"# Speed\n\n{tool.MARK}old\n")
     tool.put_into(document, ["new"])
@@ -229,3 +203,10 @@ def test_a_document_keeps_what_stands_above_the_mark(tmp_path, tool):
     document.write_text("# Speed\n")
     with pytest.raises(UserError, match="performance.md has no line '<!-- Written by"):
         tool.above_mark(document)
+
+
+def test_parts_that_nobody_knows_and_broken_patterns_are_errors(tmp_path):
+    with pytest.raises(UserError, match="--only torch: no part begins so; there are machine, net"):
+        parts.choose(["machine", "net x", "torch alone"], "torch", ("torch",))
+    done = run_tool("tools/benchmark.py", "--only", "(", "--out", tmp_path, check=False)
+    assert done.returncode == 2 and "(: not a regular expression" in done.stdout

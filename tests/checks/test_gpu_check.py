@@ -1,10 +1,9 @@
-"""The check of a GPU: it finds planted errors, where they are, and runs to its end without one."""
+"""The check of a GPU finds planted errors, in their place, and passes without one."""
 
 import json
 import sys
 import time
 from functools import partial
-from types import SimpleNamespace
 
 import caffe
 import l2_normalization
@@ -13,47 +12,36 @@ import pytest
 from caffe import layers as L
 from support.commands import load_tool, run_tool
 
-from checks import torch_reference
-from checks.gpu import nets, parts, text
-from checks.gpu.check import Check
-from checks.gpu.comparison import (
-    LIMITS,
-    Comparison,
-    first_computed,
-    greatest_error,
-    length_error,
-    summary,
-)
-from checks.gpu.correctness import compare_with_torch
-from checks.gpu.scenes import make_scenes
-from checks.gpu.timing import run_iterations
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("check") / "scenes"
-    make_scenes(folder, train=4, test=2)
-    return folder
+from checks import nets, parts, report
+from checks.comparison import LIMITS, Comparison, Difference, greatest_error, length_error, summary
+from checks.correctness import compare_with_torch
+from checks.nets import first_computed
+from checks.options import Options
+from checks.processes import passed, run_part
+from checks.timing import run_iterations
+from checks.torch_python import find_python
+from objseg.caffe.weights import read_net
+from objseg.errors import UserError
 
 
 @pytest.fixture
-def net(data, tmp_path):
+def net(options, tmp_path):
     """The slim high resolution train net with a batch in it."""
-    parameters = nets.read_net(nets.PROTOTXT / "slim" / "train_highres.prototxt")
     caffe.set_mode_cpu()
-    net = nets.load(nets.comparable(nets.on_data(parameters, data, 1)), tmp_path, caffe.TRAIN)
+    parameters = nets.read_train_net(options.prototxt("train", "highres"), options.data, 1)
+    net = nets.load(nets.comparable(parameters), tmp_path, caffe.TRAIN)
     net._forward(0, first_computed(net) - 1)
     return net
 
 
-def beyond(differences, field, limit):
-    return {(d.layer, d.direction) for d in differences if not getattr(d, field) <= limit}
+def beyond(differences, limit):
+    return {(d.layer, d.direction) for d in differences if not d.error <= limit}
 
 
 def test_a_device_that_is_right_differs_by_nothing_and_every_value_is_left_as_it_should_be(net):
     comparison = Comparison(net, device=caffe.set_mode_cpu)
     layers, whole = list(comparison.layers()), list(comparison.whole())
-    assert {d.greatest for d in layers + whole} == {0.0}
+    assert {d.error for d in layers + whole} == {0.0}
     left = [blob.diff.copy() for blobs in net.params.values() for blob in blobs]
     net.clear_param_diffs()
     net.forward(start=net._layer_names[first_computed(net)])
@@ -73,9 +61,9 @@ def test_an_error_in_a_kernel_shows_in_its_layer_alone(net):
         net, lambda: np.copyto(weights, right), lambda: np.copyto(weights, 1.05 * right)
     )
     limits = LIMITS["float32"]
-    found = beyond(comparison.layers(), "greatest", limits.layer)
+    found = beyond(comparison.layers(), limits.layer)
     assert found == {("fc7", "forward"), ("fc7", "backward")}
-    whole = beyond(comparison.whole(), "length", limits.values)
+    whole = beyond(comparison.whole(), limits.values)
     assert ("relu7", "forward") in whole and ("relu6", "forward") not in whole
 
 
@@ -86,13 +74,13 @@ def test_an_error_in_a_gradient_shows_in_its_layer_alone(net, monkeypatch):
         return lambda: monkeypatch.setattr(l2_normalization, "l2_normalize_gradient", function)
 
     comparison = Comparison(net, use(right), use(lambda *arguments: -right(*arguments)))
-    found = beyond(comparison.layers(), "greatest", LIMITS["float32"].layer)
+    found = beyond(comparison.layers(), LIMITS["float32"].layer)
     assert found == {("features_unit", "backward"), ("expression_unit", "backward")}
-    whole = beyond(comparison.whole(), "length", LIMITS["float32"].gradients)
+    whole = beyond(comparison.whole(), LIMITS["float32"].gradients)
     assert ("lstm", "backward") in whole and ("mlp_l1", "backward") not in whole
 
 
-class Idle:
+class NetWithIdleLayer:
     """A net of which, while ``idle``, one layer does nothing in one direction."""
 
     def __init__(self, net, layer, direction):
@@ -119,15 +107,15 @@ class Idle:
     "conv5_3", "relu5_3", "pool5", "features_unit", "embedding", "lstm", "upsample32s", "loss",
 ])
 def test_a_layer_that_does_nothing_on_the_device_fails(net, layer, direction):
-    net = Idle(net, layer, direction)
+    net = NetWithIdleLayer(net, layer, direction)
     comparison = Comparison(net, lambda: setattr(net, "idle", False),
                             lambda: setattr(net, "idle", True))
     limits = LIMITS["TF32"]
     found = list(comparison.layers())
-    assert beyond(found, "greatest", limits.layer) == {(layer, direction)}
-    assert max(d.greatest for d in found) > 0.1
+    assert beyond(found, limits.layer) == {(layer, direction)}
+    assert max(d.error for d in found) > 0.1
     limit = limits.values if direction == "forward" else limits.gradients
-    assert beyond(comparison.whole(), "length", limit)
+    assert beyond(comparison.whole(), limit)
 
 
 @pytest.mark.parametrize("in_place", [True, False])
@@ -142,7 +130,7 @@ def test_each_device_goes_backward_from_its_own_forward_pass(tmp_path, in_place)
     net = nets.load(net.to_proto(), tmp_path, caffe.TRAIN)
     net.blobs["x"].data[...] = net.blobs["target"].data[...] = 1
     comparison = Comparison(net, *(partial(caffe.set_random_seed, seed) for seed in (1, 2)))
-    different = {(d.layer, d.direction) for d in comparison.layers() if d.greatest}
+    different = {(d.layer, d.direction) for d in comparison.layers() if d.error}
     assert different == {("drop", "forward"), ("drop", "backward")}
 
 
@@ -156,13 +144,9 @@ def test_weights_rounded_as_tf32_does_pass_as_tf32_and_are_seen(net):
         lambda: list(map(np.copyto, blobs, rounded)),
     )
     limits = LIMITS["TF32"]
-    worst, failed = summary(
-        comparison.layers(), "greatest", dict(forward=limits.layer, backward=limits.layer)
-    )
+    worst, failed = summary(comparison.layers(), limits.layer, limits.layer)
     assert not failed and 1e-5 < worst["Convolution"]["forward"] < limits.layer
-    _, failed = summary(
-        comparison.whole(), "length", dict(forward=limits.values, backward=limits.gradients)
-    )
+    _, failed = summary(comparison.whole(), limits.values, limits.gradients)
     assert not failed
 
 
@@ -171,37 +155,35 @@ def test_the_errors_are_relative_and_nan_fails():
     assert greatest_error(expected, expected + [[0.0, 0.4]]) == pytest.approx(0.1)
     assert length_error(expected, expected + [[0.3, 0.4]]) == pytest.approx(0.1)
     assert greatest_error(np.zeros(2), np.full(2, 7.0)) == 7.0
-    difference = SimpleNamespace(type="ReLU", direction="forward", greatest=np.nan)
-    worst, failed = summary([difference], "greatest", dict(forward=1.0))
+    difference = Difference("relu", "ReLU", "forward", "relu", np.nan)
+    worst, failed = summary([difference], 1.0, 1.0)
     assert failed == [difference] and np.isnan(worst["ReLU"]["forward"])
 
 
-def test_every_committed_net_is_in_the_plan(tmp_path):
-    check = Check(tmp_path, 0, "", 1, None)
-    plan = parts.plan(check, [1, 10], quick=False, tf32=True)
-    committed = nets.committed("train") + nets.committed("deploy")
-    slim = {p.name for p in committed if p.parent.name == "slim"}
-    assert slim == {p.name for p in committed if p.parent.name != "slim"}
+def test_every_committed_net_is_in_the_plan():
+    plan = parts.gpu_check("paper", [1, 10], quick=False, tf32=True)
+    files = [*nets.PROTOTXT.rglob("train_*"), *nets.PROTOTXT.rglob("deploy_*")]
+    slim = {file.stem for file in files if file.parent.name == "slim"}
+    assert slim == {file.stem for file in files if file.parent.name != "slim"}
     planned = {part.split()[1] for part in plan if part.startswith("net ")}
-    assert planned == {f"slim/{name[:-9]}" for name in slim} | {
-        name[:-9] for name in slim if name.startswith("train_")}
-    assert {part.split()[0] for part in plan} == set(parts.FUNCTIONS)
+    assert planned == {f"slim/{name}" for name in slim} | {
+        name for name in slim if name.startswith("train_")}
     without = [part for part in plan if not part.endswith(" TF32")]
-    assert parts.plan(check, [1, 10], quick=False, tf32=False) == without != plan
+    assert parts.gpu_check("paper", [1, 10], quick=False, tf32=False) == without != plan
 
 
-@pytest.mark.parametrize("size, quick", [("", False), ("", True), ("slim", False)])
+@pytest.mark.parametrize("size, quick", [("paper", False), ("paper", True), ("slim", False)])
 def test_no_layer_type_is_forgotten(size, quick):
     names = parts.compared_nets(size, quick)
     results = {f"net {name}": {"layers": nets.layer_types([name])} for name in names}
     assert parts.uncovered(results, size) == []
     assert {"LSTM", "Embed", "Deconvolution", "Python"} <= set(parts.uncovered({}, size))
-    assert len(parts.compared_nets("", True)) < len(parts.compared_nets("", False))
+    assert len(parts.compared_nets("paper", True)) < len(parts.compared_nets("paper", False))
 
 
-def test_inputs_are_of_the_kind_that_their_layers_take(data, tmp_path):
-    for path in (p for p in nets.committed("deploy") if p.parent.name == "slim"):
-        parameters = nets.read_net(path)
+def test_inputs_are_of_the_kind_that_their_layers_take(tmp_path):
+    for path in (nets.PROTOTXT / "slim").glob("deploy_*"):
+        parameters = read_net(path)
         net = nets.load(parameters, tmp_path, caffe.TEST)
         nets.fill(net, parameters)
         (output, *_) = net.forward().values()
@@ -213,66 +195,70 @@ def test_inputs_are_of_the_kind_that_their_layers_take(data, tmp_path):
             assert not net.blobs["continuation"].data[0].any()
 
 
+@pytest.mark.slow
 def test_a_rehearsal_runs_to_its_end(tmp_path):
     done = run_tool(
         "tools/gpu_check.py", "--rehearse", "--size", "slim", "--iterations", 1, "--images", 1,
-        "--out", tmp_path,
-        "--only", "machine|solvers|net slim/train_highres|training highres|segmentation",
+        "--out", tmp_path, "--only", "solvers|net slim/train_highres|training highres|segmentation",
     )
-    report = (tmp_path / "report.txt").read_text()
-    assert report in done.stdout and "REHEARSAL" in report and "All parts passed" in report
-    results = json.loads((tmp_path / "report.json").read_text())
-    assert results["rehearsal"] and all(map(text.passed, results["parts"].values()))
-    training = results["parts"]["training highres 1"]
-    assert training["losses"][0] == pytest.approx(training["loss_on_the_cpu"])
+    text = (tmp_path / "report.md").read_text()
+    assert text in done.stdout and "Rehearsal" in text and "All parts passed" in text
+    results = json.loads((tmp_path / "report.json").read_text())["parts"]
+    assert len(results) == 5 and all(map(passed, results.values()))
+    training = results["training highres 1"]
+    assert training["losses"][0] == pytest.approx(training["cpu_loss"])
     assert len(training["seconds"]) == 1 and training["operations"][1] > 0
-    segmentation = results["parts"]["segmentation"]
+    segmentation = results["segmentation"]
     assert np.mean(segmentation["alone"]) > np.mean(segmentation["shared"]) > 0
-    assert "NOT COMPARED" in report  # of the nets that --only left out
-    assert not (tmp_path / "work").exists()
+    assert "Not compared" in text  # of the nets that --only left out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.json", "report.md"]
 
 
-def test_an_iteration_is_over_when_the_device_is():
-    done = []
-    data_layer = SimpleNamespace(seconds=0.0)
-    solver = SimpleNamespace(
-        net=SimpleNamespace(layers=[data_layer], blobs={"loss": SimpleNamespace(data=1)}),
-        step=lambda count: done.append("step"),
-    )
-    result = run_iterations(solver, 1, lambda: done.append("wait") or time.sleep(0.1))
-    assert done == ["step", "wait"] * 2
-    assert result["seconds"][0] >= 0.1 and result["data_seconds"] == [0]
+def test_an_iteration_is_over_when_the_device_is(options, tmp_path):
+    parameters = nets.read_train_net(options.prototxt("train", "grounder"), options.data, 1)
+    solver, _ = nets.make_solver(tmp_path, options.prototxt("solver", "grounder"), parameters)
+    ended = []
+
+    def wait():
+        time.sleep(0.2)
+        ended.append(solver.iter)
+
+    result = run_iterations(solver, 2, wait)
+    assert ended == [1, 2, 3] and len(result["losses"]) == 3
+    assert len(result["seconds"]) == 2 and min(result["seconds"]) >= 0.2
+    assert all(0 <= data < 0.2 for data in result["data_seconds"])
 
 
-def test_a_part_that_fails_is_recorded_and_reported(tmp_path):
-    tool = load_tool("gpu_check")
-    options = SimpleNamespace(out=tmp_path, size="slim", iterations=1, rehearse=True, timeout=60)
-    result = tool.run_part("net slim/train_nothing", options, None)
-    assert "train_nothing" in result["failure"] and not text.passed(result)
-    lines = "\n".join(text.report({"net slim/train_nothing": result}, rehearsal=True))
-    assert "net slim/train_nothing: did not run" in lines and "All parts passed" not in lines
-    options.timeout = 0.01
-    assert "not done after" in tool.run_part("solvers", options, None)["failure"]
+def test_a_part_that_fails_is_recorded_and_reported(options):
+    result = run_part("net slim/train_nothing", options)
+    assert "train_nothing" in result["failure"] and not passed(result)
+    machine = {"facts": {}, "passed": True}
+    text = "\n".join(report.markdown(
+        {"machine": machine, "net slim/train_nothing": result}, "slim"
+    ))
+    assert "- net slim/train_nothing: " in text and "All parts passed" not in text
 
 
 def test_a_difference_is_named_in_the_report():
-    difference = dict(layer="fc7", type="Convolution", direction="forward", array="fc7",
-                      greatest=0.3, length=0.2)
+    difference = Difference("fc7", "Convolution", "forward", "fc7", 0.3)
     result = dict(
         arithmetic="float32", limits=LIMITS["float32"]._asdict(), passed=False,
         layers={"Convolution": {"forward": 0.3}}, whole={"Convolution": {"forward": 0.2}},
-        failed=[difference], failed_whole=[],
+        failed=[difference._asdict()],
     )
-    lines = "\n".join(text.report({"net slim/train_lowres": result}, rehearsal=False))
-    assert "fc7 (Convolution) forward, fc7: greatest 3.0e-01" in lines and "REHEARSAL" not in lines
+    results = {"machine": {"facts": {}, "passed": True}, "net slim/train_lowres": result}
+    text = "\n".join(report.markdown(results, "slim"))
+    assert "| Convolution | 3.0e-01 | - |" in text
+    assert "| slim/train_lowres | 2.0e-01 | - | FAILED |" in text
+    assert "fc7 (Convolution) forward, fc7: error 3.0e-01" in text
 
 
-def test_pytorch_computes_the_same_scores_and_gradients(data):
-    python = torch_reference.find_python()
+def test_pytorch_computes_the_same_scores_and_gradients(options):
+    python = find_python()
     if python is None:
         pytest.skip("no Python with torch")
-    result = compare_with_torch(Check(data.parent, None, "slim", 1, python))
-    assert result["passed"], result["errors"]
+    result = compare_with_torch(Options(options.work, torch_python=python))
+    assert passed(result), result["errors"]
 
 
 @pytest.mark.parametrize("sees, rehearsal, left_out", [
@@ -286,9 +272,13 @@ def test_a_torch_that_sees_no_gpu_is_not_timed_on_one(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     found, reason = load_tool("gpu_check").without_torch(sys.executable, rehearsal)
     assert found == left_out
-    assert (reason is None) == (not left_out) and (not reason or "sees no GPU" in reason)
+    assert bool(reason) == bool(left_out) and (not reason or "sees no GPU" in reason)
 
 
-def test_a_python_without_torch_is_an_error_only_where_it_was_named():
-    with pytest.raises(OSError, match="it has no torch|No such file"):
-        torch_reference.find_python("/nowhere/python")
+def test_a_python_without_torch_is_an_error_where_it_was_named(tmp_path):
+    empty = tmp_path / "python"
+    empty.write_text("#!/bin/sh\nexit 1\n")
+    empty.chmod(0o755)
+    for path in ("/nowhere/python", empty):
+        with pytest.raises(UserError, match="it does not run or has no torch"):
+            find_python(str(path))

@@ -9,8 +9,8 @@ import pytest
 from caffe import layers as L
 from caffe import params as P
 
-from checks.gpu import nets
-from checks.gpu.scenes import make_scenes
+from checks import nets
+from checks.scenes import make_scenes
 from objseg.training import cost
 
 VGG16 = [(3, 64), (64, 64), "pool", (64, 128), (128, 128), "pool",
@@ -45,8 +45,8 @@ def slim(tmp_path):
     """Build a slim train net on a batch of two images, every weight learnt."""
     def build(stage):
         make_scenes(tmp_path / "scenes", train=2, test=1)
-        parameters = nets.read_net(nets.PROTOTXT / "slim" / f"train_{stage}.prototxt")
-        parameters = nets.comparable(nets.on_data(parameters, tmp_path / "scenes", 2))
+        file = nets.path("train", stage, "slim")
+        parameters = nets.comparable(nets.read_train_net(file, tmp_path / "scenes", 2))
         caffe.set_mode_cpu()
         return nets.load(parameters, tmp_path, caffe.TRAIN)
     return build

@@ -1,0 +1,93 @@
+"""The parts that ask whether the results are right: against the CPU, and against PyTorch."""
+
+import caffe
+import numpy as np
+
+from checks import nets, torch_python
+from checks.comparison import LIMITS, Comparison, greatest, greatest_error, length_error, summary
+from checks.machine import arithmetic
+from checks.options import Options
+from objseg.caffe.weights import read_net
+
+SOLVER_LIMIT = 1e-5
+"""The greatest difference of a weight after three steps, by the greatest of its array."""
+
+TORCH_LIMIT = 1e-3
+"""The greatest length of a difference from PyTorch's array, by the length of that array."""
+
+
+def compare_net(options: Options, name: str) -> dict:
+    """Compare the committed net ``name``, such as slim/train_lowres, on both devices.
+
+    The paper's nets run one image, the slim ones two. The weights are the fillers'.
+    """
+    path = nets.PROTOTXT / f"{name}.prototxt"
+    if path.name.startswith("train_"):
+        images = 1 if nets.size_of(path) == "paper" else 2
+        parameters, phase = nets.read_train_net(path, options.data, images), caffe.TRAIN
+    else:
+        parameters, phase = read_net(path), caffe.TEST
+    nets.comparable(parameters)
+    options.use_device()  # a net made on a GPU has cuDNN's layers, which run on the CPU, too
+    net = nets.load(parameters, options.work, phase)
+    nets.fill(net, parameters)
+    if nets.first_computed(net):
+        net._forward(0, nets.first_computed(net) - 1)  # data layers; Inputs do nothing
+    comparison, limits = Comparison(net, device=options.use_device), LIMITS[arithmetic()]
+    layers, failed = summary(comparison.layers(), limits.layer, limits.layer)
+    whole, failed_whole = summary(comparison.whole(), limits.values, limits.gradients)
+    failed += [d._replace(array=f"{d.array} of the whole net") for d in failed_whole]
+    return {
+        "arithmetic": arithmetic(), "limits": limits._asdict(), "layers": layers, "whole": whole,
+        "failed": [difference._asdict() for difference in failed], "passed": not failed,
+    }
+
+
+def compare_solvers(options: Options) -> dict:
+    """Compare three steps of every type of solver in the repository, on random gradients."""
+    files = [nets.PROTOTXT / f"{name}.prototxt" for name in nets.committed("solver")]
+    by_type = {nets.read_solver(file).type: file for file in files}
+    worst = {}
+    for kind, file in sorted(by_type.items()):
+        weights = []
+        for use_device in (caffe.set_mode_cpu, options.use_device):
+            use_device()
+            net = nets.read_train_net(nets.path("train", "lowres", "slim"), options.data, 1)
+            solver, _ = nets.make_solver(options.work, file, net)
+            blobs = [blob for blobs in solver.net.params.values() for blob in blobs]
+            random = np.random.RandomState(1)
+            for _ in range(3):
+                for blob in blobs:
+                    blob.diff[...] = random.randn(*blob.shape)
+                solver.apply_update()
+            weights.append([blob.data.copy() for blob in blobs])
+        worst[kind] = greatest(map(greatest_error, *weights))
+    return {"solvers": worst, "limit": SOLVER_LIMIT,
+            "passed": greatest(worst.values()) <= SOLVER_LIMIT}
+
+
+def compare_with_torch(options: Options) -> dict:
+    """Compare score and gradients of the slim net with PyTorch's on the CPU, on equal weights."""
+    caffe.set_mode_cpu()
+    file = nets.path("train", "highres", "slim")
+    parameters = nets.comparable(nets.read_train_net(file, options.data, 2))
+    net = nets.load(parameters, options.work, caffe.TRAIN)
+    net.forward()
+    net.backward()
+    inputs = ("image", "tokens", "continuation", "label", "image_index")
+    weights = {f"{name} {number}": blob for name, blobs in net.params.items()
+               for number, blob in enumerate(blobs)}
+    given, answers = options.work / "given.npz", options.work / "answers.npz"
+    np.savez(given, **{name: net.blobs[name].data for name in inputs},
+             **{name: blob.data for name, blob in weights.items()})
+    answer = torch_python.ask(options.torch_python, {
+        "task": "evaluate", "shapes": torch_python.shapes(net), "arrays": str(given),
+        "answers": str(answers), "frozen": [], "device": "cpu", "threads": 0, "tf32": False,
+    })
+    expected = np.load(answers)
+    errors = {"score": length_error(expected["score"], net.blobs["upsample32s"].data)}
+    for name, blob in weights.items():
+        errors[f"gradient of {name}"] = length_error(expected[name], blob.diff)
+    worst = max(errors, key=errors.get)
+    return {"torch": answer["torch"], "worst": worst, "error": errors[worst], "errors": errors,
+            "limit": TORCH_LIMIT, "passed": all(e <= TORCH_LIMIT for e in errors.values())}

@@ -1,0 +1,135 @@
+"""The committed nets, ready to run on the scenes or on random inputs."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import caffe
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from objseg.caffe.prototxt import prototxt
+from objseg.caffe.weights import read_net
+from objseg.files import REPOSITORY, write_text
+
+PROTOTXT = REPOSITORY / "prototxt"
+
+
+def path(kind: str, model: str, size: str) -> Path:
+    """Return the committed file of a ``kind`` (train, deploy, solver) for a size (paper, slim)."""
+    folder = PROTOTXT if size == "paper" else PROTOTXT / size
+    return folder / f"{kind}_{model}.prototxt"
+
+
+def size_of(file: Path) -> str:
+    """Return the size, paper or slim, that a committed file belongs to."""
+    return "paper" if file.parent == PROTOTXT else file.parent.name
+
+
+def committed(*kinds: str) -> list[str]:
+    """List the short names, such as slim/train_lowres, of all files of ``kinds`` in turn."""
+    return [file.relative_to(PROTOTXT).with_suffix("").as_posix()
+            for kind in kinds for file in sorted(PROTOTXT.rglob(f"{kind}_*.prototxt"))]
+
+
+def read_solver(file: Path) -> caffe_pb2.SolverParameter:
+    """Read a solver's prototxt."""
+    return text_format.Parse(file.read_text(), caffe_pb2.SolverParameter())
+
+
+def layer_types(names: Iterable[str]) -> set[str]:
+    """Return the types of the layers with inputs in the nets of these short names."""
+    return {layer.type for name in names
+            for layer in read_net(PROTOTXT / f"{name}.prototxt").layer if layer.bottom}
+
+
+def first_computed(net: caffe.Net) -> int:
+    """Return the index of the first layer with inputs; data layers and Inputs come before it."""
+    return next(i for i, name in enumerate(net._layer_names) if net.bottom_names[name])
+
+
+def read_train_net(file: Path, data: Path, images: int) -> caffe_pb2.NetParameter:
+    """Read a train net and let it read batches of ``images`` of the scenes in ``data``.
+
+    A net that reads features has batches of ``images`` expressions.
+    """
+    net = read_net(file)
+    for layer in net.layer:
+        if layer.type == "Python" and not layer.bottom:
+            settings = json.loads(layer.python_param.param_str)
+            given = {
+                "data": data, "split": "train", "features": data / "features" / size_of(file),
+                "proposals": data / "proposals" / "segments",
+            }
+            settings.update((key, str(given[key])) for key in given if key in settings)
+            settings["batch"] = images * settings.get("expressions_per_image", 1)
+            layer.python_param.param_str = json.dumps(settings)
+    return net
+
+
+def comparable(parameters: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
+    """Change a net so that two devices must agree on all of it, and return it.
+
+    Every weight is learnt, so every gradient is computed; dropout, which draws other numbers on
+    another device, drops nothing.
+    """
+    for layer in parameters.layer:
+        if layer.type == "Dropout":
+            layer.dropout_param.dropout_ratio = 1e-9  # Caffe does not take 0
+        if layer.type != "BatchNorm":  # whose blobs are statistics
+            for param in layer.param:
+                param.lr_mult = 1
+    return parameters
+
+
+def load(parameters: caffe_pb2.NetParameter, folder: Path, phase: int) -> caffe.Net:
+    """Build a net from ``folder``/net.prototxt, which is written. Its weights are the fillers'."""
+    file = folder / "net.prototxt"
+    write_text(file, prototxt(parameters))
+    caffe.set_random_seed(1)
+    return caffe.Net(str(file), phase)
+
+
+def make_solver(
+    folder: Path, file: Path, net: caffe_pb2.NetParameter
+) -> tuple[caffe._caffe.Solver, caffe_pb2.SolverParameter]:
+    """Build the solver of a committed file on ``net``, from the fillers' weights.
+
+    Returns it and its parameters. ``folder`` takes the files that Caffe reads.
+    """
+    parameters = read_solver(file)
+    for field in ("net", "weights", "test_iter", "test_interval", "snapshot", "display"):
+        parameters.ClearField(field)
+    parameters.random_seed = 1
+    parameters.snapshot_prefix = str(folder / "snapshot")
+    parameters.net = str(folder / "train.prototxt")
+    write_text(parameters.net, prototxt(net))
+    write_text(folder / "solver.prototxt", prototxt(parameters))
+    return caffe.get_solver(str(folder / "solver.prototxt")), parameters
+
+
+def fill(net: caffe.Net, parameters: caffe_pb2.NetParameter) -> None:
+    """Give every Input blob random values of the kind that the layer above it wants."""
+    random = np.random.RandomState(1)
+    for layer in parameters.layer:
+        if layer.type == "Input":
+            for name in layer.top:
+                blob = net.blobs[name]
+                blob.data[...] = _values(random, parameters, name, tuple(blob.shape))
+
+
+def _values(random, parameters, name, shape):
+    user = next(layer for layer in parameters.layer if name in layer.bottom)
+    position = list(user.bottom).index(name)
+    if user.type == "Embed":  # numbers of words
+        return random.randint(user.embed_param.input_dim, size=shape)
+    if user.type == "LSTM" and position == 1:  # the continuation indicator
+        continues = random.randint(2, size=shape)
+        continues[0] = 0  # else Caffe continues from the states of the last pass
+        return continues
+    if user.type == "BatchReindex" and position == 1:  # the first item
+        return np.zeros(shape)
+    if len(shape) == 4 and shape[1] == 3:  # an image without its mean
+        return random.randn(*shape) * 50
+    return random.randn(*shape)

@@ -1,0 +1,134 @@
+"""Parts of a check in processes of their own: one that fails is a result like another."""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from checks.machine import OtherPrograms
+from checks.options import Options
+from checks.scenes import add_regions, make_scenes
+from objseg.caffe.devices import last_words
+from objseg.errors import UserError
+from objseg.files import REPOSITORY
+
+log = logging.getLogger(__name__)
+
+TIMES = ("seconds", "alone", "shared")
+"""Keys of a result under which there is a list of times."""
+
+
+def passed(result: dict) -> bool:
+    """Return whether a part ran to its end and found nothing wrong."""
+    return "failure" not in result and result["passed"]
+
+
+def sizes(split: str) -> tuple[int, int]:
+    """Return (processes, BLAS threads of each) of a text such as 2x1."""
+    processes, threads = map(int, split.split("x"))
+    return processes, threads
+
+
+def run_check(
+    plan: Sequence[str], given: Namespace, gpu: int | None, torch_python: str | None
+) -> dict[str, dict]:
+    """Make the scenes and run the parts of ``plan`` with the switches ``given``; returns results.
+
+    The temporary files are in a new folder in ``given.out``.
+    """
+    given.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="work-", dir=given.out.resolve()) as work:
+        options = Options(
+            Path(work), gpu, given.size, given.iterations, torch_python, given.timeout
+        )
+        add_regions(make_scenes(options.data, train=12, test=4), {"slim", given.size})
+        return run_parts(plan, options)
+
+
+def run_parts(plan: Sequence[str], options: Options) -> dict[str, dict]:
+    """Run the parts that ``plan`` names, in its order; returns {part: its result}.
+
+    A part that the plan names several times shares the repetitions asked for among its rounds.
+    Raises UserError when the part ``machine`` fails: then none of the others could run.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends its part
+    results = {}
+    for number, part in enumerate(plan, 1):
+        iterations = math.ceil(options.iterations / plan.count(part))
+        with OtherPrograms() as others:
+            result = run_part(part, dataclasses.replace(options, iterations=iterations))
+        result["others"] = others.share
+        results[part] = join(results.get(part), result)
+        verdict = "ok" if passed(result) else result.get("failure", "FAILED")
+        log.info("%d/%d %s: %s (%.1f s, other programs %.0f %%)", number, len(plan), part, verdict,
+                 result["took"], 100 * others.share)
+        if part == "machine" and "failure" in result:
+            raise UserError(result["failure"])
+    return results
+
+
+def join(earlier: dict | None, result: dict) -> dict:
+    """Add the times of an ``earlier`` round of a part to those of ``result``. A failure stays one.
+    """
+    if earlier is None or "failure" in result:
+        return result
+    if "failure" in earlier:
+        return earlier
+    times = {key: earlier[key] + result[key] for key in TIMES if key in result}
+    return {**result, **times, "others": max(earlier["others"], result["others"])}
+
+
+def run_part(part: str, options: Options) -> dict:
+    """Run a part in a process of its own; returns what :func:`run_command` does."""
+    words = [sys.executable, "-m", "checks.parts", part, options.to_json()]
+    paths = [str(REPOSITORY), str(REPOSITORY / "python_layers"), os.environ.get("PYTHONPATH")]
+    settings = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    if part.endswith(" TF32"):
+        settings["CAFFE_TF32"] = "1"
+    if part.startswith("split "):
+        processes, threads = sizes(part.split()[-1])
+        settings["OPENBLAS_NUM_THREADS"] = str(threads)
+        if processes > 1:
+            words = ["mpirun", "-n", str(processes), *words]
+    return run_command(words, options.work / "answer.json", options.timeout, settings)
+
+
+def run_command(
+    words: Sequence[str], answer: Path, timeout: float, settings: Mapping[str, str] = {}
+) -> dict:
+    """Run a command that writes a dictionary as JSON to ``answer``.
+
+    ``settings`` are environment variables to add. Returns the dictionary, or {"failure": text} when
+    it is not there after ``timeout`` seconds, with "took", its seconds. All processes that the
+    command started end with it.
+    """
+    answer.unlink(missing_ok=True)
+    began = time.monotonic()
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
+        env={**os.environ, **settings}, start_new_session=True,
+    )
+    try:
+        _, said = process.communicate(timeout=timeout)
+        if process.returncode == 0 and answer.is_file():
+            result = json.loads(answer.read_text())
+        else:
+            result = {"failure": last_words(said).removeprefix("error: ")}
+    except subprocess.TimeoutExpired:
+        result = {"failure": f"not done after {timeout} s (--timeout)"}
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # none of its processes is left
+        process.wait()
+    return {**result, "took": round(time.monotonic() - began, 1)}

@@ -1,0 +1,280 @@
+"""The results of a check as Markdown, which reads well as it is.
+
+``results`` is {part: its result}, where a part that did not end well has only a "failure".
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import median
+
+from checks.comparison import greatest
+from checks.processes import passed
+from checks.timing import EXPRESSIONS
+from objseg.files import write_text
+from objseg.methods.table1 import METHODS
+
+DIRECTIONS = ("forward", "backward")
+SLOWEST = 10
+"""Layers that are listed one by one."""
+
+
+def command_line() -> str:
+    """Return the command of this run, without the place of torch, which is this machine's."""
+    words = list(sys.argv[1:])
+    for number, word in enumerate(words[:-1], 1):
+        if word == "--torch-python":
+            words[number] = "PATH"
+    return f"`{shlex.join(['python', f'tools/{Path(sys.argv[0]).name}', *words])}`"
+
+
+def write(out: Path, lines: list[str], results: dict[str, dict]) -> None:
+    """Print the report ``lines`` and write report.md, and report.json with every figure."""
+    write_text(out / "report.md", "\n".join(lines) + "\n")
+    write_text(out / "report.json", json.dumps({"parts": results}, indent=1))
+    print("\n".join(lines))
+
+
+def markdown(results: dict[str, dict], size: str, missing: Iterable[str] = ()) -> list[str]:
+    """Return the lines of the report; layers of the types ``missing`` were not compared."""
+    sections = [
+        [f"Nets of size {size}; times are medians of the repetitions."], _machine(results),
+        _correctness(results), _agreement(results),
+        [f"Not compared: layers of type {', '.join(missing)}."] if missing else [],
+        _training(results), _times(results, size), _layers(results), _start(results),
+        _failures(results),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections if lines).split("\n")
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a Markdown table; all columns but the first are right-aligned."""
+    rule = ["---", *["--:"] * (len(header) - 1)]
+    return ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)]
+
+
+def _of(results, word):
+    """Return the parts of a function that ended well: {rest of the name: result}."""
+    return {name.partition(" ")[2]: result for name, result in results.items()
+            if name.split()[0] == word and "failure" not in result}
+
+
+def _verdict(result):
+    return "ok" if result["passed"] else "FAILED"
+
+
+def _machine(results):
+    facts = dict(results["machine"].get("facts", ()))
+    for result in results.values():
+        if "torch" in result:
+            facts["PyTorch"] = result["torch"]
+    others = [result["others"] for result in results.values() if "others" in result]
+    if others:
+        facts["other programs"] = (
+            f"{median(others):.0%} of the cores in the median part, {max(others):.0%} in the worst"
+        )
+    return [f"- {name}: {text}" for name, text in facts.items()]
+
+
+def _correctness(results):
+    lines = []
+    compared = _of(results, "net")
+    for arithmetic in sorted({r["arithmetic"] for r in compared.values()}, reverse=True):
+        these = {n: r for n, r in compared.items() if r["arithmetic"] == arithmetic}
+        limits = next(iter(these.values()))["limits"]
+        errors = {}  # {layer type: {direction: [of every net]}}
+        for result in these.values():
+            for kind, worst in result["layers"].items():
+                for direction, error in worst.items():
+                    errors.setdefault(kind, {}).setdefault(direction, []).append(error)
+        lines += [
+            f"## Against the CPU, {arithmetic}", "",
+            "Layer by layer, on equal random weights and inputs: the greatest difference divided "
+            f"by the greatest magnitude of its array, at most {limits['layer']:g}.", "",
+            *table(["layer type", *DIRECTIONS],
+                   [[kind, *_worst(errors[kind])] for kind in sorted(errors)]), "",
+            "Whole nets: the length of the difference divided by the length of the array, at most "
+            f"{limits['values']:g} forward and {limits['gradients']:g} backward.", "",
+            *table(["net", *DIRECTIONS, ""], [
+                [name, *_worst({
+                    direction: [worst[direction] for worst in result["whole"].values()
+                                if direction in worst] for direction in DIRECTIONS
+                }), _verdict(result)] for name, result in these.items()
+            ]), "",
+        ]
+    return lines[:-1]
+
+
+def _worst(errors):
+    """Return the greatest of the errors of each direction as text, - where there are none."""
+    return [f"{greatest(errors[d]):.1e}" if errors.get(d) else "-" for d in DIRECTIONS]
+
+
+def _agreement(results):
+    lines = []
+    if passed(results.get("solvers", {"failure": ""})) or "solvers" in results.get("solvers", {}):
+        result = results["solvers"]
+        errors = ", ".join(f"{kind} {error:.1e}" for kind, error in result["solvers"].items())
+        lines.append(f"- Three steps of the solvers: {errors}, at most {result['limit']:g}: "
+                     f"{_verdict(result)}.")
+    for name, result in results.items():
+        if "error" in result:
+            lines.append(f"- {name}: error {result['error']:.1e}"
+                         + (f" ({result['worst']})" if "worst" in result else "")
+                         + f", at most {result['limit']:g}: {_verdict(result)}.")
+    return ["## Agreement", "", *lines] if lines else []
+
+
+def _training(results):
+    rows = []
+    for name, result in _of(results, "training").items():
+        seconds, losses = median(result["seconds"]), result["losses"]
+        rows.append([
+            name, f"{result['parameters'] / 1e6:.1f} M",
+            *(f"{operations / 1e9:.1f}" for operations in result["operations"]),
+            f"{seconds:.4g} s", f"{sum(result['operations']) / seconds / 1e9:.0f}",
+            f"{sum(result['data_seconds']) / sum(result['seconds']):.1%}",
+            f"{result['memory'] / 2**30:.2f}", f"{result['counted'] / 2**30:.2f}",
+            f"{result['bus_bytes'] / 1e6:.2f}", f"{losses[0]:.6g}",
+            "-" if result["cpu_loss"] is None else f"{result['cpu_loss']:.6g}",
+            f"{losses[-1]:.6g}", _verdict(result),
+        ])
+    return [
+        "## An iteration of training, from random weights", "",
+        *table([
+            "net, images", "parameters", "GFLOP forward", "backward", "iteration", "GFLOP/s",
+            "waiting for data", "peak GiB", "counted GiB", "bus MB", "first loss", "on the CPU",
+            "last loss", "",
+        ], rows), "",
+        "Images: expressions for scrc and grounder. Peak: of the process, or on a GPU without "
+        "CUDA's context. Counted: weights, gradients, the solver's history and the blobs "
+        "(objseg/training/cost.py). Bus: what the Python layers move to and from a GPU.",
+    ] if rows else []
+
+
+def timings(results: dict[str, dict]) -> dict[str, list[float]]:
+    """List what was timed: {name: seconds per expression or image}."""
+    found = {}
+    for name, result in results.items():
+        word, _, rest = name.partition(" ")
+        if "failure" in result or word in ("machine", "layers", "start"):
+            continue
+        if word == "segmentation":
+            for key in ("alone", "shared"):
+                found[f"segmentation {key} {rest}".strip()] = result[key]
+        elif "seconds" in result:
+            found[name] = result["seconds"]
+        if "opencv" in result:
+            found[f"OpenCV {result['version']}"] = result["opencv"]
+    return found
+
+
+def comparisons(names: Iterable[str]) -> Iterator[tuple[str, str, float | None]]:
+    """Yield the pairs of timings to compare, and the ratio that is aimed at or None."""
+    for name in names:
+        word, _, rest = name.partition(" ")
+        if name.startswith("training highres"):
+            yield name, f"torch training{rest.removeprefix('highres')}", None
+        elif word == "segmentation":
+            yield name, f"torch {rest}", None
+            yield name, name.replace("shared", "alone"), None
+        elif word == "split" and not name.endswith(" 1x1"):
+            task, split = rest.split()
+            if task == "evaluation":
+                yield name, "segmentation alone", 6
+            if task == "mpi-training":
+                yield name, "split training 1x1", None
+                yield name, f"split training 1x{split.split('x')[0]}", None
+            yield name, f"torch-split {rest}", 1.2
+        elif word == "opencv":
+            yield from ((name, other, None) for other in names if other.startswith("OpenCV"))
+
+
+def _times(results, size):
+    found = {name: median(seconds) for name, seconds in timings(results).items()}
+    if size == "paper":
+        found["the paper's K40"] = METHODS["highres"].seconds
+    pairs = [(name, other, aim) for name, other, aim in comparisons(list(found))
+             if other in found and other != name]
+    pairs += [(name, "the paper's K40", None) for name in found
+              if name.startswith("segmentation alone") and size == "paper"]
+    rows = []
+    for name, other, aim in pairs:
+        ratio, verdict = found[other] / found[name], ""
+        if aim is not None:
+            verdict = f"{aim:g}: {'reached' if ratio >= aim else 'missed'}"
+        rows.append([name, f"{found[name]:.4g} s", other, f"{found[other]:.4g} s",
+                     f"{ratio:.2f}", verdict])
+    alone = sorted(set(found) - {name for pair in pairs for name in pair[:2]}
+                   - {"the paper's K40"})
+    rows += [[name, f"{found[name]:.4g} s", "", "", "", ""] for name in alone
+             if not name.startswith("training")]
+    notes = [f"mpi-training: each process sends {result['bytes'] / 1e6:.0f} MB per iteration."
+             for result in results.values() if "bytes" in result]
+    return [
+        "## Times", "",
+        *table(["what", "seconds", "against", "seconds", "times as fast", "aim"], rows), "",
+        "Seconds per expression for segmentation and evaluation, per iteration or image for "
+        f"training. alone: a pass of the trunk for each expression, as the authors; shared: one "
+        f"for {EXPRESSIONS}, as in evaluation. torch: the same in PyTorch, at its fastest, random "
+        "inputs on the device. AxB: A processes at once, of B BLAS threads each; those of training "
+        "exchange no gradients, those of mpi-training do. opencv: the trunk alone.", *notes,
+    ] if rows else []
+
+
+def _layers(results):
+    result = results.get("layers", {"failure": ""})
+    if "failure" in result:
+        return []
+    layers = sorted(result["layers"], key=lambda layer: -sum(layer["seconds"]))
+    rows = []
+    for layer in layers[:SLOWEST]:
+        cells = [layer["name"]]
+        for operations, seconds in zip(layer["operations"], layer["seconds"]):
+            cells += [f"{operations / 1e9:.3g}", f"{1e3 * seconds:.3g} ms",
+                      _share(operations / result["peak"], seconds)]
+        rows.append(cells)
+    rest = {}
+    for layer in layers[SLOWEST:]:
+        rest[layer["type"]] = rest.get(layer["type"], 0) + sum(layer["seconds"])
+    seconds = sum(sum(layer["seconds"]) for layer in layers)
+    floor = sum(sum(layer["operations"]) for layer in layers) / result["peak"]
+    others = ", ".join(f"{kind} {1e3 * time:.3g} ms" for kind, time in
+                       sorted(rest.items(), key=lambda item: -item[1]))
+    return [
+        "## Layers of a training iteration against the floor", "",
+        f"The peak, one large matrix product, is {result['peak'] / 1e9:.0f} GFLOP/s. At the peak "
+        f"all operations take {floor:.3g} s, {_share(floor, seconds)} of the layers' "
+        f"{seconds:.3g} s. The {SLOWEST} slowest layers of stage 2, an image; floor: the share of "
+        "the layer's time that its operations take at the peak.", "",
+        *table(["layer", "GFLOP forward", "time", "floor", "GFLOP backward", "time", "floor"],
+               rows), "",
+        f"The rest: {others}.",
+    ]
+
+
+def _share(floor, seconds):
+    return f"{floor / seconds:.0%}" if floor and seconds else "-"
+
+
+def _start(results):
+    result = results.get("start", {"failure": ""})
+    if "failure" in result:
+        return []
+    rows = [[step, f"{median(seconds):.2f} s"] for step, seconds in result["steps"].items()]
+    return ["## Start", "", *table(["step", "seconds"], rows), "",
+            f"Peak memory of tools/segment.py: {result['memory'] / 2**30:.2f} GiB."]
+
+
+def _failures(results):
+    lines = []
+    for name, result in results.items():
+        if not passed(result):
+            lines.append(f"- {name}: {result.get('failure', 'wrong results')}")
+            lines += [
+                "  - {layer} ({type}) {direction}, {array}: error {error:.1e}".format(**difference)
+                for difference in result.get("failed", [])[:SLOWEST]
+            ]
+    return ["## Failed", "", *lines] if lines else ["All parts passed."]

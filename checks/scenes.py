@@ -1,0 +1,68 @@
+"""A small prepared data set of synthetic scenes, made in seconds, that every model can train on."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from checks import nets
+from objseg.caffe.weights import read_net
+from objseg.data.dataset import Dataset
+from objseg.data.masks import save_masks
+from objseg.data.prepare import prepare
+from objseg.regions.features import RegionFeatures, features_key, save_features, write_index
+from objseg.regions.proposals import COUNT, candidates
+from objseg.regions.segments import segments_file
+from objseg.synthesis.demo_data import write_lists, write_scene
+
+
+def make_scenes(folder: Path, train: int, test: int) -> Dataset:
+    """Draw ``train`` + 1 (val) + ``test`` scenes and prepare them in ``folder``."""
+    raw = folder / "raw"
+    for name in ("images", "mask", "expressions", "split"):
+        (raw / name).mkdir(parents=True)
+    for number in range(1, train + test + 2):
+        write_scene(number, raw, seed=1, mode="referring")
+    write_lists(raw, {"train": train, "val": 1, "test": test})
+    prepare(raw, folder, min_count=1, workers=1)
+    return Dataset(folder)
+
+
+def add_regions(dataset: Dataset, sizes: Iterable[str]) -> None:
+    """Write segment proposals and features of the train split into the data set's folder.
+
+    The features are random, of the widths of ``sizes`` (paper, slim): the trunk's would take
+    minutes and change nothing in the work or its time. The proposals are the regions' own masks.
+    """
+    folder, images = dataset.directory, dataset.images("train")
+    for image in images:
+        masks = dataset.masks(image).values()
+        save_masks(
+            segments_file(folder / "proposals" / "segments", image.id),
+            {str(rank): mask for rank, mask in enumerate(masks)}, (image.height, image.width),
+        )
+    for size in sizes:
+        crops = {layer.name: layer.convolution_param.num_output
+                 for layer in read_net(nets.path("deploy", "crops", size)).layer}
+        _random_features(dataset, images, folder / "features" / size, crops["fc7"], crops["fc8"])
+
+
+def _random_features(dataset, images, folder, fc7, fc8):
+    random, keys = np.random.RandomState(1), {}
+
+    def draw(*shape):
+        return random.randn(*shape).astype(np.float16)
+
+    for image in images:
+        truth = np.array([region.box for region in image.regions])
+        corners = random.randint(0, (image.width, image.height), (COUNT, 2, 2))
+        others = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        boxes = candidates(np.vstack([truth, others]), image.width, image.height)
+        keys[image.id] = features_key("random", boxes, image.regions)
+        save_features(
+            folder / f"{image.id}.h5",
+            RegionFeatures(boxes, draw(len(boxes), fc7), draw(len(boxes), fc8), draw(fc7),
+                           image.width, image.height),
+            [region.id for region in image.regions], draw(len(truth), fc8), keys[image.id],
+        )
+    write_index(folder, dataset.directory, keys, {}, fc7, fc8, "random")

@@ -1,0 +1,142 @@
+"""The parts that measure training, segmentation and both in PyTorch, in one process."""
+
+import resource
+import time
+from collections.abc import Callable
+
+import caffe
+import numpy as np
+
+from checks import nets, torch_python
+from checks.comparison import LIMITS, greatest_error
+from checks.machine import arithmetic
+from checks.options import Options
+from objseg.caffe import cuda_driver
+from objseg.caffe.weights import read_net
+from objseg.data.dataset import Dataset, Image
+from objseg.methods.ours import Segmenter, time_responses
+from objseg.training import cost
+
+EXPRESSIONS = 6
+"""Expressions that share an image in use, about as many as an image of ReferIt has."""
+
+
+def time_training(options: Options, model: str, images: str) -> dict:
+    """Train a committed net for some iterations; figures of one iteration.
+
+    A batch is of ``images``, or of as many expressions where the net reads features. The first loss
+    is compared with the CPU's if it is 1.
+    """
+    options.use_device()
+    free = None if options.gpu is None else cuda_driver.memory()[0]
+    parameters = nets.read_train_net(options.prototxt("train", model), options.data, int(images))
+    solver, solver_parameters = nets.make_solver(
+        options.work, options.prototxt("solver", model), parameters
+    )
+    net, frozen, cpu_loss = solver.net, cost.frozen_layers(parameters), None
+    if images == "1":
+        caffe.set_mode_cpu()
+        net.forward()
+        cpu_loss = _loss(net)
+        net.layers[0].seek(0)
+        options.use_device()
+    wait = None if options.gpu is None else cuda_driver.synchronize
+    result = run_iterations(solver, options.iterations, wait)
+    losses, limit = result["losses"], LIMITS[arithmetic()].values
+    agrees = cpu_loss is None or abs(losses[0] - cpu_loss) <= limit * abs(cpu_loss)
+    counted = cost.training_memory(net, 1, solver_parameters.type, frozen)
+    return {
+        **result, "cpu_loss": cpu_loss, "memory": peak_memory(free), "counted": counted.total(1),
+        "operations": cost.operations(net, frozen),
+        "bus_bytes": sum(cost.bus_bytes(net, frozen).values()),
+        "parameters": sum(blob.count for blobs in net.params.values() for blob in blobs),
+        "passed": bool(np.isfinite(losses).all() and agrees),
+    }
+
+
+def run_iterations(solver, count: int, wait: Callable[[], object] | None = None) -> dict:
+    """Train for ``count`` + 1 iterations; returns lists of what each took, but for the first.
+
+    ``wait`` is called at the end of each, since a step returns while a GPU still runs its last
+    kernels. ``seconds`` hold ``data_seconds``, which the data layer took; the first iteration,
+    which allocates, is left out of them, but not of ``losses``.
+    """
+    net, data_layer = solver.net, solver.net.layers[0]
+    losses, seconds, data_seconds = [], [], []
+    for _ in range(count + 1):
+        began, before = time.perf_counter(), data_layer.seconds
+        solver.step(1)
+        losses.append(_loss(net))
+        if wait:
+            wait()
+        seconds.append(time.perf_counter() - began)
+        data_seconds.append(data_layer.seconds - before)
+    return {"losses": losses, "seconds": seconds[1:], "data_seconds": data_seconds[1:]}
+
+
+def _loss(net):
+    return float(net.blobs["loss"].data)
+
+
+def peak_memory(free_before: int | None) -> int:
+    """Return the most bytes that this process held, on the GPU if so many were free before.
+
+    CUDA's context does not count.
+    """
+    if free_before is None:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Caffe gives nothing back while a net lives, so it holds the peak at the end.
+    return free_before - cuda_driver.memory()[0]
+
+
+def time_segmentation(options: Options) -> dict:
+    """Time expressions alone and with a trunk that EXPRESSIONS share; compare with the CPU's.
+
+    ``alone`` and ``shared`` are seconds per expression, one for each image.
+    """
+    dataset = Dataset(options.data)
+    segmenter = Segmenter(
+        options.prototxt("deploy", "highres"), None, dataset.vocabulary, options.gpu
+    )
+    images, alone, shared = dataset.images("test"), [], []
+    for turn in range(options.iterations + 1):
+        image = images[turn % len(images)]
+        pixels, expressions = dataset.pixels(image), spoken(image)
+        responses, together = time_responses(segmenter, pixels, [expressions])
+        _, apart = time_responses(segmenter, pixels, [[text] for text in expressions])
+        if turn == 0:  # it allocates
+            caffe.set_mode_cpu()
+            expected, _ = time_responses(segmenter, pixels, [expressions])
+            options.use_device()
+            error = greatest_error(np.array(expected), np.array(responses))
+        else:
+            shared.append(together / EXPRESSIONS)
+            alone.append(apart / EXPRESSIONS)
+    limit = LIMITS[arithmetic()].values
+    return {"alone": alone, "shared": shared, "operations": cost.operations(segmenter.net)[0],
+            "error": error, "limit": limit, "passed": error <= limit}
+
+
+def spoken(image: Image) -> list[str]:
+    """Return EXPRESSIONS expressions of an image, some twice where it has fewer."""
+    expressions = [text for region in image.regions for text in region.expressions]
+    return (expressions * EXPRESSIONS)[:EXPRESSIONS]
+
+
+def time_torch(options: Options, task: str, images: str = "1", threads: int = 0) -> dict:
+    """Time the network of stage 2 in PyTorch, on ``threads`` of the CPU (0: PyTorch's choice).
+
+    ``task``: training, in seconds per iteration; alone or shared, in seconds per expression.
+    """
+    net = caffe.Net(str(options.prototxt("deploy", "highres")), caffe.TEST)
+    expressions = EXPRESSIONS if task == "shared" else 1
+    answer = torch_python.ask(options.torch_python, {
+        "shapes": torch_python.shapes(net), "task": task, "threads": threads,
+        "frozen": sorted(cost.frozen_layers(read_net(options.prototxt("train", "highres")))),
+        "device": "cpu" if options.gpu is None else f"cuda:{options.gpu}",
+        "tf32": arithmetic() == "TF32", "input": net.blobs["image"].shape[2],
+        "words": net.blobs["tokens"].shape[0], "images": int(images),
+        "expressions": expressions, "iterations": options.iterations,
+    })
+    seconds = [seconds / expressions for seconds in answer["seconds"]]
+    return {**answer, "seconds": seconds, "passed": True}

@@ -1,0 +1,73 @@
+"""Find a Python that has PyTorch, and let it answer requests (:mod:`checks.torch_reference`)."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from objseg.errors import UserError
+from objseg.files import REPOSITORY
+
+
+def find_python(given: str | None = None) -> str | None:
+    """Return a Python that has torch: ``given``, or else this one or python3 on the PATH, or None.
+
+    Raises UserError when ``given`` has no torch or does not run.
+    """
+    # The Caffe environment puts its own folder first on the PATH; here the host's Python is meant.
+    own = str(Path(sys.executable).parent)
+    folders = [folder for folder in os.get_exec_path() if folder != own]
+    host = shutil.which("python3", path=os.pathsep.join(folders))
+    for python in [given] if given else filter(None, [sys.executable, host]):
+        if _succeeds(python, "import importlib.util as i, sys; sys.exit(not i.find_spec('torch'))"):
+            return python
+    if given:
+        raise UserError(
+            f"--torch-python {given}: it does not run or has no torch; try"
+            f" `{given} -c 'import torch'`"
+        )
+    return None
+
+
+def sees_gpu(python: str) -> bool:
+    """Return whether the torch of the interpreter ``python`` can compute on a GPU here."""
+    return _succeeds(python, "import sys, torch; sys.exit(not torch.cuda.is_available())")
+
+
+def shapes(net) -> dict[str, list[list[int]]]:
+    """Return the ``shapes`` of a request for a pycaffe net."""
+    return {name: [list(blob.shape) for blob in blobs] for name, blobs in net.params.items()}
+
+
+def ask(python: str, request: dict) -> dict:
+    """Send a request to checks/torch_reference.py under ``python``; return the answer.
+
+    Raises UserError when the run fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        question, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
+        question.write_text(json.dumps(request))
+        words = [python, "-m", "checks.torch_reference", str(question), str(answer)]
+        done = _run(words, cwd=REPOSITORY)
+        if done.returncode:
+            lines = done.stdout.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise UserError(f"{python}: {lines[-1]}")
+        return json.loads(answer.read_text())
+
+
+def _succeeds(python, code):
+    try:
+        return _run([python, "-c", code]).returncode == 0
+    except OSError:  # there is no such program
+        return False
+
+
+def _run(words, **settings):
+    """Run another Python, without the environment variables that are meant for this one."""
+    ours = () if words[0] == sys.executable else ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE")
+    environment = {key: value for key, value in os.environ.items() if key not in ours}
+    return subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, **settings)
