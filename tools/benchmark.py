@@ -12,12 +12,11 @@ from common import environment
 
 environment.enter()
 
-import argparse
-import logging
 import sys
 from pathlib import Path
 
-from common.check_switches import add_arguments
+from common.arguments import Parser
+from common.check_arguments import add_check
 
 from checks import parts, report
 from checks.processes import passed, run_check
@@ -31,13 +30,11 @@ MARK = "<!-- Written by tools/benchmark.py from here on. -->\n"
 
 def parse():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="one timed repetition, to try it out")
     parser.add_argument("--document", type=Path, metavar="FILE",
                         help="a Markdown file that takes the report, too, below its mark")
-    add_arguments(parser, REPOSITORY / "out" / "benchmark", iterations=5, timeout=600)
+    add_check(parser, REPOSITORY / "out" / "benchmark", iterations=5, timeout=600)
     options = parser.parse_args()
     if options.quick:
         options.iterations = 1
@@ -60,7 +57,6 @@ def put_into(document, lines):
 def main():
     """Run every part and write the report."""
     options = parse()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.document:
         above_mark(options.document)  # not after an hour of measuring
     python, left_out = find_python(options.torch_python), ()

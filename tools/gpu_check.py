@@ -15,12 +15,10 @@ from common import environment
 
 environment.enter()
 
-import argparse
-import logging
 import sys
 
-from common.check_switches import add_arguments
-from common.switches import positive
+from common.arguments import Parser, not_negative, positive
+from common.check_arguments import add_check
 
 from checks import parts, report
 from checks.machine import has_tf32
@@ -34,18 +32,16 @@ REHEARSAL = ("**Rehearsal: the CPU stood in the GPU's place.** It shows that the
 
 def parse():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     device = parser.add_mutually_exclusive_group()
-    device.add_argument("--gpu", type=int, default=0, metavar="N", help="GPU number N (default 0)")
+    device.add_argument("--gpu", type=not_negative, default=0, metavar="N", help="GPU number N")
     device.add_argument("--rehearse", action="store_true",
                         help="run everything with the CPU in the GPU's place, to try the check")
     parser.add_argument("--quick", action="store_true",
                         help="compare fewer nets, time only stage 2")
     parser.add_argument("--images", type=positive, nargs="+", default=[1, 10], metavar="N",
                         help="sizes of the batches of training (default 1 10)")
-    add_arguments(parser, REPOSITORY / "out" / "gpu_check", iterations=10, timeout=300)
+    add_check(parser, REPOSITORY / "out" / "gpu_check", iterations=10, timeout=300)
     return parser.parse_args()
 
 
@@ -61,7 +57,6 @@ def without_torch(python, rehearsal):
 def main():
     """Run every part and write the report."""
     options = parse()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     gpu = None if options.rehearse else options.gpu
     python = find_python(options.torch_python)
     left_out, reason = without_torch(python, options.rehearse)

@@ -1,15 +1,14 @@
-"""The switches of tools/gpu_check.py and tools/benchmark.py."""
+"""Command-line options of tools/gpu_check.py and tools/benchmark.py."""
 
 import argparse
 import re
-from argparse import ArgumentParser
 from pathlib import Path
 
-from common.switches import positive
+from common.arguments import add_size, positive
 
 
 def pattern(text: str) -> str:
-    """Return ``text`` if it is a regular expression."""
+    """Return ``text`` if it is a regular expression; else raise ArgumentTypeError."""
     try:
         re.compile(text)
     except re.error as error:
@@ -17,20 +16,18 @@ def pattern(text: str) -> str:
     return text
 
 
-def add_arguments(parser: ArgumentParser, out: Path, iterations: int, timeout: int) -> None:
-    """Add the switches that both tools have, with the defaults given."""
-    parser.add_argument("--size", choices=("paper", "slim"), default="paper",
-                        help="the nets: the paper's (default), or the slim ones, a trial in "
-                        "minutes")
+def add_check(parser: argparse.ArgumentParser, out: Path, iterations: int, timeout: int):
+    """Add the options that both tools have, with these defaults."""
+    add_size(parser)
     parser.add_argument("--iterations", type=positive, default=iterations, metavar="N",
-                        help=f"timed repetitions (default {iterations})")
+                        help="timed repetitions")
     parser.add_argument("--torch-python", metavar="PATH",
                         help="a Python with torch, to compare with (default: this one, or python3 "
                         "on the PATH)")
     parser.add_argument("--timeout", type=positive, default=timeout, metavar="S",
-                        help=f"seconds that a part may take (default {timeout})")
+                        help="seconds that a part may take")
     parser.add_argument("--only", type=pattern, metavar="REGEX", default="",
                         help="run only the parts whose names match from their start on, such as "
-                        "'training|layers'")
+                        "'training|layers' (default: all)")
     parser.add_argument("--out", type=Path, default=out, metavar="DIR",
-                        help="where report.md and report.json go (default out/NAME_OF_THIS_TOOL)")
+                        help="where report.md and report.json go")
