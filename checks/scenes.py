@@ -11,7 +11,7 @@ from objseg.data.dataset import Dataset
 from objseg.data.masks import save_masks
 from objseg.data.prepare import prepare
 from objseg.regions.features import RegionFeatures, features_key, save_features, write_index
-from objseg.regions.proposals import COUNT, candidates
+from objseg.regions.proposals import PROPOSALS, candidates
 from objseg.regions.segments import segments_file
 from objseg.synthesis.demo_data import write_lists, write_scene
 
@@ -55,7 +55,7 @@ def _random_features(dataset, images, folder, fc7, fc8):
 
     for image in images:
         truth = np.array([region.box for region in image.regions])
-        corners = random.randint(0, (image.width, image.height), (COUNT, 2, 2))
+        corners = random.randint(0, (image.width, image.height), (PROPOSALS, 2, 2))
         others = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
         boxes = candidates(np.vstack([truth, others]), image.width, image.height)
         keys[image.id] = features_key("random", boxes, image.regions)
