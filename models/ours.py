@@ -75,8 +75,9 @@ def add_upsampling(net: caffe.NetSpec, score, learnt: bool = True):
     The filter starts as bilinear interpolation and, unless ``learnt`` is False, learns from there;
     there is no bias.
     """
+    rate = 1 if learnt else 0
     net.upsample32s = L.Deconvolution(
-        score, param=[dict(lr_mult=int(learnt), decay_mult=int(learnt))],
+        score, param=[dict(lr_mult=rate, decay_mult=rate)],
         convolution_param=dict(
             num_output=1, kernel_size=2 * STRIDE, stride=STRIDE, pad=STRIDE // 2, bias_term=False,
             weight_filler=dict(type="bilinear"),
@@ -89,7 +90,7 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
     """Return the train/val net of a stage."""
     def add(net, split):
         label = size.input if settings.model == "highres" else size.cells
-        expressions = settings.recipe.expressions_per_image
+        expressions, image_index = settings.recipe.expressions_per_image, None
         tops = data_layer(
             "ours_data", "OursDataLayer", 4 if expressions == 1 else 5,
             **stream(settings, split, size), expressions_per_image=expressions, input=size.input,
@@ -97,8 +98,8 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
         )
         net.image, net.tokens, net.continuation, net.label = tops[:4]
         if expressions > 1:
-            net.image_index = tops[4]
-        score = add_model(net, size, settings, *tops[4:])
+            image_index = net.image_index = tops[4]
+        score = add_model(net, size, settings, image_index)
         weights = dict(foreground=settings.foreground, background=settings.background)
         net.loss = L.Python(
             score, net.label, module="weighted_logistic_loss", layer="WeightedLogisticLossLayer",

@@ -14,10 +14,6 @@ class FeatureSettings(ExpressionSettings):
 
     features: str
 
-    def shapes(self, fc7: int, fc8: int) -> dict[str, tuple]:
-        """Return the tops' shapes, {name: shape} in their order, for features so wide."""
-        raise NotImplementedError
-
 
 class FeatureBatchMaker:
     """Makes the batches of :class:`FeatureSettings`; see :mod:`objseg.batches`.

@@ -21,7 +21,7 @@ class GrounderSettings(FeatureSettings):
     candidates: int = PROPOSALS
 
     def shapes(self, fc7: int, fc8: int) -> dict[str, tuple]:
-        """Return the tops' shapes, {name: shape} in their order, for features so wide."""
+        """Return the tops' shapes, {name: shape} in their order, for widths of the features."""
         rows, text = self.batch * self.candidates, (self.words, self.batch)
         return {
             "features": (rows, fc7 + BOX_FEATURES), "tokens": text, "continuation": text,

@@ -39,7 +39,7 @@ class ScrcSettings(FeatureSettings):
     """The parameters of python_layers/scrc_data.py."""
 
     def shapes(self, fc7: int, fc8: int) -> dict[str, tuple]:
-        """Return the tops' shapes, {name: shape} in their order, for features so wide."""
+        """Return the tops' shapes, {name: shape} in their order, for widths of the features."""
         text = (self.words, self.batch)
         return {
             "local": (self.batch, fc8 + BOX_FEATURES), "context": (self.batch, fc7),

@@ -8,6 +8,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from support.commands import run_tool
 
+from objseg.caffe import names
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.files import REPOSITORY
 from objseg.methods.ours import Segmenter
@@ -99,6 +100,26 @@ def test_slim_differs_from_paper_in_widths_only(name):
     original = [(n, t, ["features_unit" if b == "features_shared" else b for b in bottoms])
                 for n, t, bottoms in paper]
     assert renamed == original
+
+
+@pytest.mark.parametrize("folder", [".", "slim"])
+def test_every_net_has_the_names_that_code_relies_on(folder):
+    for path in (PROTOTXT / folder).glob("train_*.prototxt"):
+        layers = read(path).layer
+        assert [layer.name for layer in layers if not layer.bottom] == [names.DATA] * 2
+        phases = [layer.include[0].phase for layer in layers[:2]]
+        assert phases == [caffe.TRAIN, caffe.TEST] and list(layers[-1].top) == [names.LOSS]
+    for path in (PROTOTXT / folder).glob("deploy_*.prototxt"):
+        found = [layer.name for layer in read(path).layer]
+        assert (names.EMBEDDING in found) == (path.stem not in ("deploy_per-word", "deploy_crops"))
+    for stage in ("lowres", "highres", "mcg"):
+        found = [layer.name for layer in read(PROTOTXT / folder / f"deploy_{stage}.prototxt").layer]
+        assert names.LSTM in found
+        assert found[found.index(names.FEATURES) + 1] == "features_unit"
+
+
+def test_the_head_is_found_by_name(paper):
+    assert names.head(paper) == "features_unit"
 
 
 def test_highres_is_lowres_and_the_deconvolution():
