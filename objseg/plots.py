@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from objseg.metrics import TENTHS
 
-PREDICTION_BGR = ((60, 60, 235), (235, 30, 215), (225, 215, 0), (0, 225, 255))
-"""Colours of a prediction: red, magenta, cyan, yellow."""
+PREDICTION_BGR = ((235, 30, 215), (0, 225, 255))
+"""Colours of a prediction: magenta and yellow, of which one is far from anything."""
 
 DARK_BGR, LIGHT_BGR = (30, 30, 30), (255, 255, 255)
 
