@@ -7,7 +7,6 @@ import itertools
 import cv2
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from objseg.metrics import TENTHS
@@ -94,7 +93,6 @@ def precision_curve(lines: list[tuple[str, np.ndarray]], points: list[list | Non
     """
     thresholds = np.linspace(0, 1, 201)
     figure = Figure(figsize=(10.4, 3.8))
-    FigureCanvasSVG(figure)
     axes = figure.add_axes([0.06, 0.13, 0.7, 0.83])
     styles = itertools.cycle(itertools.product(("-", "--"), COLOURS))
     for (style, colour), (label, ious), paper in zip(styles, lines, points):
@@ -106,14 +104,11 @@ def precision_curve(lines: list[tuple[str, np.ndarray]], points: list[list | Non
         axes.plot([], [], "o", color=COLOURS[0], markerfacecolor="white", label="the paper's")
     axes.set(
         xlim=(0, 1), ylim=(0, 100), xticks=np.arange(0, 1.01, 0.1), xlabel="IoU threshold",
-        ylabel="samples that pass, %", axisbelow=True,
+        ylabel="samples that pass, %",
     )
     axes.grid(color="#e6e8eb")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     text = io.StringIO()
-    style = {"svg.fonttype": "none", "svg.hashsalt": "precision", "font.family": "sans-serif"}
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "precision"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg"):]
+    return "<svg" + text.getvalue().partition("<svg")[2]

@@ -103,9 +103,10 @@ def evaluate(
     ``ranks`` are that, too, and all but this one call :func:`assist`. An image of the journal is
     taken as scored only while its picture and its masks are those that were prepared.
 
-    Returns a list of Evaluations for each of :func:`objseg.methods.table1.passes`, and {id of an
-    image that could not be read: why}; its samples are skipped. Raises UserError when no sample
-    could be scored or a worker dies, DatasetError for a changed picture or mask.
+    Returns a list of Evaluations, all of the same samples, for each of
+    :func:`objseg.methods.table1.passes`, and {id of an image that could not be read: why}. Raises
+    UserError when no sample could be scored or a worker dies, DatasetError for a changed picture or
+    mask.
     """
     images, by_pass, unreadable = request.images, [], {}
     asked = sum(map(len, images))
@@ -130,11 +131,12 @@ def evaluate(
                 f"no sample of the split {request.split} of {request.dataset.directory} could be "
                 f"scored: {asked} samples, {len(unreadable)} unreadable images"
             )
-        by_pass.append([
-            _gather(configuration, journal, images, asked)
-            for configuration, journal in zip(group, journals)
-        ])
-    return by_pass, unreadable
+        by_pass.append(list(zip(group, journals)))
+    evaluations = [
+        [_gather(configuration, journal, images, asked) for configuration, journal in group]
+        for group in by_pass
+    ]
+    return evaluations, unreadable
 
 
 def assist(dataset: Dataset, configurations: list[Configuration], ranks) -> None:

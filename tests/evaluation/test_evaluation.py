@@ -227,6 +227,7 @@ def test_a_dead_worker_is_an_error_and_its_results_are_kept(dataset, fake, tmp_p
     assert len(journal_of(tmp_path).read_text().splitlines()) == 3  # what it is of, two images
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_keeps_out_of_the_folder(dataset, tmp_path):
     with claimed(tmp_path / "out"):
         done = tool("--data", dataset.directory, "--method", "whole-image", "--out",
@@ -238,6 +239,7 @@ def test_a_second_evaluation_keeps_out_of_the_folder(dataset, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
     caffe = pytest.importorskip("caffe")
     deploy = table1.conventional_prototxt(SLIM) / "deploy_highres.prototxt"
@@ -327,6 +329,7 @@ def tool(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_command_line(dataset, tmp_path):
     done = tool("--data", dataset.directory, "--method", "whole-image", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -341,6 +344,7 @@ def test_command_line(dataset, tmp_path):
     assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files}
 
 
+@pytest.mark.slow
 def test_rows_that_lack_a_file_do_not_keep_the_others_away(dataset, tmp_path):
     words = ("--data", dataset.directory, "--out", tmp_path, "--weights", "highres=/no/file",
              "--prototxt", "/no", "--method", "all")

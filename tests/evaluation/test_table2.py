@@ -137,6 +137,7 @@ def weights(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_tool_times_methods(scenes, weights, tmp_path):
     printed = run_tool(
         "tools/time_referit.py", "--data", scenes, "--size", "slim", "--method", "highres",

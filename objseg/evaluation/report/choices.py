@@ -3,7 +3,6 @@
 No row shows an image or an expression twice, nor, as far as that is possible, a word.
 """
 
-from collections.abc import Iterable
 from itertools import groupby
 
 import numpy as np
@@ -17,7 +16,8 @@ FAILURE = 0.5
 """A sample whose IoU is below is a failure (Figures 7 and 11)."""
 
 CHOICES = {
-    "Best": "The samples of greatest IoU.",
+    "Best": "The samples of greatest IoU; while there are others, expressions that share a word with "
+            "one that is shown are passed over.",
     "Median": "The samples in the middle of the order of IoU.",
     "Failures": f"Drawn by chance among the samples of IoU below {FAILURE}.",
 }
@@ -30,11 +30,11 @@ LEAST, MOST = 3, 4
 """Regions of an image that is shown with several expressions."""
 
 
-def choose(evaluation: Evaluation, count: int = 4) -> dict[str, list[Sample]]:
-    """Pick up to ``count`` Samples for each of ``CHOICES``, by title; a title without is left out.
+def choose(evaluation: Evaluation, count: int = 4) -> dict[str, list[int]]:
+    """Pick up to ``count`` samples for each of ``CHOICES``; returns {title: indices}.
 
-    Samples of equal IoU are taken in a shuffled but fixed order, so that they do not all come from
-    the first images.
+    A title without samples is left out. Samples of equal IoU are taken in a shuffled but fixed
+    order, so that they do not all come from the first images.
     """
     shuffled, order = _orders(evaluation)
     ranked = {
@@ -46,37 +46,36 @@ def choose(evaluation: Evaluation, count: int = 4) -> dict[str, list[Sample]]:
     return {title: row for title, row in rows.items() if row}
 
 
-def at_quantiles(evaluation: Evaluation) -> list[Sample]:
-    """Pick a Sample at each of the ``QUANTILES`` of the IoU."""
+def at_quantiles(evaluation: Evaluation) -> list[int]:
+    """Pick a sample at each of the ``QUANTILES`` of the IoU; returns indices."""
     _, order = _orders(evaluation)
     shown = set()
     return [
-        sample for quantile in QUANTILES
-        for sample in _take(evaluation.samples, _nearest_first(order, quantile), 1, shown)
+        index for quantile in QUANTILES
+        for index in _take(evaluation.samples, _nearest_first(order, quantile), 1, shown)
     ]
 
 
-def several_expressions(samples: list[Sample], count: int = 2) -> list[list[Sample]]:
+def several_expressions(samples: list[Sample], count: int = 2) -> list[list[int]]:
     """Pick ``count`` images with different expressions for ``LEAST`` to ``MOST`` of their regions.
 
-    A region is shown by its first expression that is not there yet. ``samples`` are in the data
-    set's order.
+    Returns lists of indices of ``samples``, which are in the data set's order. A region is shown by
+    its first expression that is not there yet.
     """
-    images = [list(group) for _, group in groupby(samples, key=lambda sample: sample.image.id)]
+    images = [list(group) for _, group in groupby(
+        range(len(samples)), key=lambda index: samples[index].image.id
+    )]
     rows = []
     for n in np.random.RandomState(0).permutation(len(images)):
-        row = []
-        for sample in images[n]:
-            if all(
-                sample.region.id != other.region.id and sample.expression != other.expression
-                for other in row
-            ):
-                row.append(sample)
+        row, shown = [], set()
+        for index in images[n]:
+            marks = {("region", samples[index].region.id), samples[index].expression}
+            if shown.isdisjoint(marks):
+                shown |= marks
+                row.append(index)
         if len(row) >= LEAST:
             rows.append(row[:MOST])
-        if len(rows) == count:
-            break
-    return rows
+    return rows[:count]
 
 
 def _orders(evaluation):
@@ -91,8 +90,8 @@ def _nearest_first(order, quantile):
     return order[np.argsort(np.abs(places - quantile * (len(order) - 1)), kind="stable")]
 
 
-def _take(samples: list[Sample], ranked: Iterable[int], count: int, shown: set) -> list[Sample]:
-    """Take up to ``count`` samples in the order of the indices ``ranked``.
+def _take(samples, ranked, count, shown):
+    """Take up to ``count`` of the indices ``ranked`` of ``samples``, in their order.
 
     Skips images, expressions and, unless that gives too few, words that were shown before. Adds
     what it takes to the set ``shown``.
@@ -107,5 +106,5 @@ def _take(samples: list[Sample], ranked: Iterable[int], count: int, shown: set) 
             words = set(tokenize(sample.expression)) - stop_words
             if shown.isdisjoint(marks | words if without_words else marks):
                 shown |= marks | words
-                taken.append(sample)
+                taken.append(int(index))
     return taken

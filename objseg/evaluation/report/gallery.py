@@ -47,86 +47,70 @@ def gallery(dataset: Dataset, by_pass: list[list[Evaluation]], folder: Path) -> 
     columns = _columns(by_pass)
     compared = at_quantiles(last) if len(columns) > 1 else []
     several, chosen = several_expressions(last.samples), choose(last)
-    alone = [sample for row in [*several, *chosen.values()] for sample in row]
-    findings = {}
+    alone = [index for row in [*several, *chosen.values()] for index in row]
+    masks = {}
     for group in by_pass:
-        samples = compared + (alone if group[-1] is last else [])
-        if samples:
-            findings |= _findings(dataset, group, samples, folder)
-    mine = findings[last.method.name]
+        indices = compared + (alone if group[-1] is last else [])
+        if indices:
+            masks |= predict(dataset, group, indices, folder)
+    mine = masks[last.method.name]
     sections = [
         Section(
             "Methods side by side",
             f"Samples at {len(QUANTILES)} evenly spaced places in the order of the IoU of "
             f"{last.method.title}, from its worst to its best.",
-            [_comparison(dataset, sample, columns, findings) for sample in compared],
+            [_comparison(dataset, index, columns, masks) for index in compared],
         ),
         Section(
             f"Several expressions on one image: {last.method.title}",
             f"Images drawn by chance among those with at least {LEAST} described regions; up to "
             f"{MOST} of them are shown.",
-            [_predictions(dataset, row, mine) for row in several],
+            [_predictions(dataset, last, row, mine) for row in several],
         ),
         *(Section(f"{title}: {last.method.title}", CHOICES[title],
-                  [_predictions(dataset, row, mine)]) for title, row in chosen.items()),
+                  [_predictions(dataset, last, row, mine)]) for title, row in chosen.items()),
     ]
     return [section for section in sections if section.rows]
 
 
-def _key(sample):
-    return sample.region.id, sample.expression
-
-
-def _findings(dataset, group, samples, folder):
-    """Predict: {method: {key of a sample: (mask, IoU)}} for the Evaluations ``group``."""
-    keys = [_key(sample) for sample in samples]
-    found = {}
-    for evaluation, masks in zip(group, predict(dataset, group, samples, folder)):
-        ious = dict(zip(map(_key, evaluation.samples), evaluation.ious))
-        found[evaluation.method.name] = {
-            key: (mask, ious[key]) for key, mask in zip(keys, masks)
-        }
-    return found
-
-
 def _columns(by_pass):
-    """List the methods to compare, those of one picture together.
+    """List the Evaluations to compare, those of one picture together.
 
     A box and what GrabCut finds in it share a picture, as in Figure 4. Of the ways to combine words
     the first is shown, and the whole image needs no picture.
     """
-    columns = []
-    for group in by_pass:
-        methods = [evaluation.method for evaluation in group]
-        if methods[0].model is not None:
-            columns.append(methods if methods[0].needs == "features" else methods[:1])
-    return columns
+    return [
+        group if group[0].method.needs == "features" else group[:1]
+        for group in by_pass if group[0].method.model is not None
+    ]
 
 
-def _comparison(dataset, sample, columns, findings):
+def _comparison(dataset, index, columns, masks):
     """Draw a row of the comparison: the true region, then a picture for each of ``columns``."""
+    sample = columns[0][0].samples[index]
     image, truth = _read(dataset, sample)
     pictures = [_picture(image, SMALL, "true region", f"region {sample.region.id}", truth=truth)]
-    for methods in columns:
-        masks, ious = {}, []
-        for method in methods:
-            mask, iou = findings[method.name][_key(sample)]
-            masks["box" if method.name.endswith("-bbox") else "mask"] = mask
-            ious.append(f"{method.title.split()[-1]} {iou:.2f}" if methods[1:] else f"{iou:.2f}")
-        title = methods[0].title.split()[0] if methods[1:] else methods[0].title
-        pictures.append(_picture(image, SMALL, title, f"IoU {', '.join(ious)}", **masks))
+    for evaluations in columns:
+        drawn, ious, title = {}, [], evaluations[0].method.title
+        for evaluation in evaluations:
+            method, iou = evaluation.method, f"{evaluation.ious[index]:.2f}"
+            drawn["box" if method.name.endswith("-bbox") else "mask"] = masks[method.name][index]
+            ious.append(f"{method.title.split()[-1]} {iou}" if evaluations[1:] else iou)
+        if evaluations[1:]:
+            title = title.split()[0]
+        pictures.append(_picture(image, SMALL, title, f"IoU {', '.join(ious)}", **drawn))
     return f"“{sample.expression}”", pictures
 
 
-def _predictions(dataset, samples, findings):
+def _predictions(dataset, evaluation, indices, masks):
     """Draw a row of predictions, each with the outline of its region."""
     pictures = []
-    for sample in samples:
+    for index in indices:
+        sample, iou = evaluation.samples[index], evaluation.ious[index]
         image, truth = _read(dataset, sample)
-        mask, iou = findings[_key(sample)]
         pictures.append(_picture(
             image, LARGE, f"“{sample.expression}”", f"IoU {iou:.2f} · region {sample.region.id}",
-            mask=mask, truth=truth,
+            mask=masks[index], truth=truth,
         ))
     return "", pictures
 
