@@ -16,8 +16,7 @@ FAILURE = 0.5
 """A sample whose IoU is below is a failure (Figures 7 and 11)."""
 
 CHOICES = {
-    "Best": "The samples of greatest IoU; while there are others, expressions that share a word with "
-            "one that is shown are passed over.",
+    "Best": "The samples of greatest IoU, of expressions without a common word as far as possible.",
     "Median": "The samples in the middle of the order of IoU.",
     "Failures": f"Drawn by chance among the samples of IoU below {FAILURE}.",
 }
