@@ -113,13 +113,19 @@ def test_every_net_has_the_names_that_code_relies_on(folder):
         found = [layer.name for layer in read(path).layer]
         assert (names.EMBEDDING in found) == (path.stem not in ("deploy_per-word", "deploy_crops"))
     for stage in ("lowres", "highres", "mcg"):
-        found = [layer.name for layer in read(PROTOTXT / folder / f"deploy_{stage}.prototxt").layer]
+        layers = list(read(PROTOTXT / folder / f"deploy_{stage}.prototxt").layer)
+        found = [layer.name for layer in layers]
         assert names.LSTM in found
-        assert found[found.index(names.FEATURES) + 1] == "features_unit"
+        # What runs again for further expressions is all that reads them, and nothing of the trunk.
+        end = found.index(names.FEATURES) + 1
+        assert not any("tokens" in layer.bottom for layer in layers[:end])
+        assert not any(name.startswith(("conv", "pool", "fc")) for name in found[end:])
+        assert found[end:].count(names.EMBEDDING) == 1
 
 
-def test_the_head_is_found_by_name(paper):
-    assert names.head(paper) == "features_unit"
+def test_the_head_is_the_layer_after_the_trunk(paper):
+    layers = list(paper._layer_names)
+    assert layers.index(names.head(paper)) == layers.index("fc8") + 1
 
 
 def test_highres_is_lowres_and_the_deconvolution():
