@@ -19,7 +19,7 @@ from objseg.errors import UserError
 from objseg.data.dataset import SPLITS, Dataset
 from objseg.regions.extraction import extract
 from objseg.files import REPOSITORY
-from objseg.methods.table1 import conventional_prototxt
+from objseg.methods.configuration import conventional_prototxt
 
 
 def parse():

@@ -30,7 +30,7 @@ from models.sizes import SIZES
 from objseg.errors import UserError
 from objseg.regions.edge_boxes import default_forest
 from objseg.files import REPOSITORY, sha256, write_text
-from objseg.methods.table1 import conventional_prototxt, require_trunk
+from objseg.methods.configuration import conventional_prototxt, require_trunk
 
 DEMO = REPOSITORY / "data" / "raw" / "demo"
 

@@ -1,10 +1,10 @@
 """Segment what expressions refer to in one picture.
 
     python tools/segment.py photo.jpg "red car on the left" "sky"
-    python tools/segment.py photo.jpg "the dog" --size slim --out masks
+    python tools/segment.py photo.jpg "the dog" --weights out/demo --out masks
 
-Writes a mask (0 or 255, the picture's own size) and an overlay as PNG for every expression, and
-prints area, box and score statistics. The picture is turned as its EXIF orientation says.
+Writes a mask (0 or 255, the picture's own size) and an overlay as PNG for each expression, and
+prints area, box and scores. The picture is turned as its EXIF orientation says.
 """
 
 from common import environment
@@ -25,22 +25,26 @@ from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
 from objseg.files import REPOSITORY
 from objseg.data.images import read_image, write_png
 from objseg.data.masks import bounding_box
-from objseg.methods.table1 import configure
+from objseg.methods.configuration import Options, configure
+from objseg.methods.ours import Segmenter
 from objseg.plots import overlay
 
 
 def parse():
     """Read the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("image", type=Path)
-    parser.add_argument("expressions", nargs="+", metavar="expression")
-    parser.add_argument("--method", choices=("highres", "lowres"), default="highres")
+    parser.add_argument("image", type=Path, help="a picture, such as a JPEG or PNG file")
+    parser.add_argument("expressions", nargs="+", metavar="expression",
+                        help="what to segment, in quotes")
+    parser.add_argument("--method", choices=("highres", "lowres"), default="highres",
+                        help="the model of stage 2 or of stage 1 (default: highres)")
     add_size(parser)
-    parser.add_argument("--weights", type=Path, metavar="FILE",
-                        help="in place of the file that training leaves for the size")
+    parser.add_argument("--weights", type=Path, metavar="PATH",
+                        help="trained weights, or a folder whose newest weights of the method are "
+                        "taken (default: the file that training leaves for the size)")
     add_nets(parser)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
-                        help="default out/segment in the repository")
+                        help="folder of the masks and overlays")
     add_device(parser)
     return parser.parse_args()
 
@@ -110,14 +114,11 @@ def main():
     size = SIZES[options.size]
     image = read_image(options.image, oriented=True)
     configuration = configure(
-        options.method, size, REPOSITORY / size.data, options.weights, options.vocabulary,
-        options.prototxt, options.gpu,
+        options.method, size, REPOSITORY / size.data,
+        Options(options.weights, options.vocabulary, options.prototxt, options.gpu),
     )
     vocabulary = Vocabulary.load(configuration.vocabulary)
     check(options.expressions, vocabulary)
-
-    # Loading Caffe takes its time; by now the input is known to be good.
-    from objseg.methods.ours import Segmenter
 
     segmenter = Segmenter(
         configuration.deploy, configuration.weights, vocabulary, configuration.gpu

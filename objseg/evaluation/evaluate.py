@@ -20,7 +20,8 @@ from objseg.data.masks import bounding_box
 from objseg.errors import UserError
 from objseg.evaluation.journal import Journal
 from objseg.files import Progress, sha256
-from objseg.methods.table1 import METHODS, Configuration, Method, open_methods, passes
+from objseg.methods.method import Configuration, Method
+from objseg.methods.table1 import METHODS, group_by_net, open_methods
 from objseg.metrics import areas, iou
 from objseg.parallel.prefetch import Prefetcher
 from objseg.parallel.ranks import ALONE
@@ -104,14 +105,14 @@ def evaluate(
     taken as scored only while its picture and its masks are those that were prepared.
 
     Returns a list of Evaluations, all of the same samples, for each of
-    :func:`objseg.methods.table1.passes`, and {id of an image that could not be read: why}. Raises
-    UserError when no sample could be scored or a worker dies, DatasetError for a changed picture or
-    mask.
+    :func:`objseg.methods.table1.group_by_net`, and {id of an image that could not be read: why}.
+    Raises UserError when no sample could be scored or a worker dies, DatasetError for a changed
+    picture or mask.
     """
     images, by_pass, unreadable = request.images, [], {}
     asked = sum(map(len, images))
     unchanged = cache(lambda image: _is_unchanged(request.dataset, image))
-    for group in passes(configurations):
+    for group in group_by_net(configurations):
         with contextlib.ExitStack() as stack:
             journals = [
                 stack.enter_context(Journal(folder, request.identity(configuration)))
@@ -141,7 +142,7 @@ def evaluate(
 
 def assist(dataset: Dataset, configurations: list[Configuration], ranks) -> None:
     """Compute this rank's part of an :func:`evaluate` that the first of the ``ranks`` is in."""
-    for group in passes(configurations):
+    for group in group_by_net(configurations):
         ranks.assist(Scorer(dataset, group))
 
 

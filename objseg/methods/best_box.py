@@ -1,63 +1,49 @@
 """The candidate box that scores best, and its mask: the rectangle, or GrabCut inside it (4.1)."""
 
-from collections import Counter
+from functools import cache
 
 import numpy as np
 
-from objseg.caffe.devices import use_device
-from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.data.expressions import Vocabulary
 from objseg.methods.grabcut import grabcut
+from objseg.methods.nets import open_net
 from objseg.regions.boxes import box_mask, whole_image
 from objseg.regions.features import FeaturesError, region_source
-from objseg.regions.proposals import tally_few
+from objseg.regions.proposals import note_if_few
 
 
 def open_best_box(scorer, configuration):
-    """Load what the Configuration names; returns the ``find`` of
-    :class:`objseg.methods.table1.Method`.
+    """Load what the Configuration names; returns a :data:`objseg.methods.method.Find`.
 
     ``scorer(net, vocabulary)`` returns a function of an image's RegionFeatures and N expressions to
-    the scores (N, B) of its boxes. What is found are boxes, tuples of 4. ``tally`` is that of
-    :func:`objseg.regions.proposals.tally_few`.
+    the scores (N, B) of its boxes. What is found are boxes, tuples of 4.
     """
-    use_device(configuration.gpu)
-    net = load_net(configuration.deploy, configuration.weights)
     vocabulary = Vocabulary.load(configuration.vocabulary)
-    check_vocabulary(net, vocabulary, configuration.deploy, configuration.vocabulary)
+    net = open_net(
+        configuration.deploy, configuration.weights, configuration.gpu, vocabulary,
+        configuration.vocabulary,
+    )
     score, features_of = scorer(net, vocabulary), region_source(configuration)
 
-    def find(image, expressions, image_id=None, tally=None):
+    def find(image, expressions, image_id=None):
         regions = features_of(image, image_id)
         whole = whole_image(regions.width, regions.height)
-        only_whole = np.array_equal(regions.boxes, [whole])
-        tally_few(tally, len(regions.boxes), only_whole, len(expressions))
+        note = note_if_few(len(regions.boxes), np.array_equal(regions.boxes, [whole]))
         for scores in score(regions, expressions):
-            yield tuple(regions.boxes[scores.argmax()].tolist())
+            yield tuple(regions.boxes[scores.argmax()].tolist()), note
 
     return find
 
 
-def rectangles(image, boxes, tally=None):
-    """Draw all of every box in ``image`` (H, W, 3): an iterator over bool (H, W)."""
+def rectangles(image, boxes):
+    """Draw all of every box in ``image`` (H, W, 3): an iterator over (bool (H, W), None)."""
     for box in boxes:
-        yield box_mask(box, *image.shape[:2])
+        yield box_mask(box, *image.shape[:2]), None
 
 
-def foregrounds(image, boxes, tally=None):
-    """Draw the foreground of every box, which GrabCut finds: an iterator over bool (H, W).
-
-    ``tally`` counts what :func:`objseg.methods.grabcut.grabcut` does, an expression each.
-    """
-    known = {}
-    for box in boxes:
-        if box not in known:
-            found = Counter()
-            known[box] = grabcut(image, box, tally=found), found
-        mask, found = known[box]
-        if tally is not None:
-            tally.update(found)
-        yield mask
+def foregrounds(image, boxes):
+    """Cut the foreground of every box; iterates over what grabcut returns, once per box."""
+    return map(cache(lambda box: grabcut(image, box)), boxes)
 
 
 def check_width(blob, features):

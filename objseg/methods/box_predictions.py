@@ -4,12 +4,15 @@ import contextlib
 import csv
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from objseg.data.dataset import Dataset
 from objseg.data.images import ImageError, write_png
 from objseg.errors import UserError
+from objseg.files import Progress
 from objseg.methods.grabcut import grabcut
 from objseg.metrics import areas
 from objseg.parallel.prefetch import Prefetcher
@@ -17,7 +20,7 @@ from objseg.regions.boxes import box_mask
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 COLUMNS = ("image", "region", "expression", *CORNERS)
-"""Columns that a file of predictions has; others may stand beside them, in any order."""
+"""Columns that a file of predictions must have, in any order; it may have more."""
 
 NOTHING = (-1, -1, -1, -1)
 """The box of a prediction without a pixel."""
@@ -33,11 +36,13 @@ class Prediction(NamedTuple):
     image: str
     region: str
     expression: str
-    box: tuple
+    box: tuple[int, int, int, int]
 
 
-def read_predictions(path, dataset, method=None):
-    """Read the Predictions of a CSV file for images and regions of a Dataset: a list.
+def read_predictions(
+    path: Path, dataset: Dataset, method: str | None = None
+) -> list[Prediction]:
+    """Read the predictions of a CSV file for images and regions of a data set.
 
     The first line names the columns, see ``COLUMNS``. Boxes are inclusive pixels from 0;
     ``NOTHING`` is an empty prediction. Where there is a column ``method``, as in an evaluation's
@@ -115,22 +120,25 @@ class Scores:
     """Areas of N predictions of readable images: lists of (intersection, union) in pixels.
 
     ``boxes`` has those of the whole rectangles, ``grabcut`` those of the foreground in them, in the
-    order of the predictions image by image. ``tally`` counts what GrabCut could not do, once for
-    every different box, ``unreadable`` maps an image's id to a message.
+    order of the predictions image by image. ``tally`` counts what GrabCut could not do, once per
+    different box, ``unreadable`` maps an image's id to a message.
     """
 
-    boxes: list = field(default_factory=list)
-    grabcut: list = field(default_factory=list)
+    boxes: list[tuple[int, int]] = field(default_factory=list)
+    grabcut: list[tuple[int, int]] = field(default_factory=list)
     tally: Counter = field(default_factory=Counter)
-    unreadable: dict = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
-def score(dataset, predictions, progress, workers=1, iterations=5, masks=None):
-    """Score ``predictions`` as rectangles and, after GrabCut in them, as masks; returns Scores.
+def score(
+    dataset: Dataset, predictions: list[Prediction], progress: Progress, workers: int = 1,
+    iterations: int = 5, masks: Path | None = None,
+) -> Scores:
+    """Score ``predictions`` as rectangles and, after GrabCut in them, as masks.
 
-    ``progress`` is a :class:`objseg.files.Progress` over the predictions. The scores are the same
-    for any number of ``workers``. Into the folder ``masks``, if any, go the GrabCut masks, 0 or
-    255, as <region>_<n>.png for prediction n = 0, 1 ... of a region.
+    ``progress`` counts the predictions. The scores are the same for any number of ``workers``. The
+    GrabCut masks, 0 or 255, are written to the folder ``masks``, if any, as <region>_<n>.png for
+    prediction n = 0, 1 ... of a region.
     """
     groups = {}
     for prediction in predictions:
@@ -139,15 +147,13 @@ def score(dataset, predictions, progress, workers=1, iterations=5, masks=None):
     scores = Scores()
     workers = max(1, min(workers, len(groups)))
     with contextlib.closing(Prefetcher(scorer, workers, count=len(groups))) as results:
-        for group, result in zip(groups.values(), results):
-            if isinstance(result, str):
-                scores.unreadable[group[0].image] = result
-                progress.write(f"skipped: {result}")
-            else:
-                boxes, cut, tally = result
-                scores.boxes += boxes
-                scores.grabcut += cut
-                scores.tally += tally
+        for group, found in zip(groups.values(), results):
+            scores.boxes += found.boxes
+            scores.grabcut += found.grabcut
+            scores.tally += found.tally
+            scores.unreadable |= found.unreadable
+            for message in found.unreadable.values():
+                progress.write(f"skipped: {message}")
             progress.advance(len(group))
     return scores
 
@@ -160,26 +166,25 @@ class ImageScorer:
         self.iterations, self.folder = iterations, folder
         self.images = {image.id: image for image in dataset.all_images()}
 
-    def __call__(self, number):
-        """Return areas of the rectangles, of the GrabCut masks, and a Counter; or a message."""
+    def __call__(self, number: int) -> Scores:
+        """Score an image's predictions, and write their masks."""
         group = self.groups[number]
-        name = group[0].image
         try:
-            pixels, truth = self.dataset.pixels_and_masks(self.images[name])
+            pixels, truth = self.dataset.pixels_and_masks(self.images[group[0].image])
         except ImageError as error:
-            return str(error)
-        boxes, cut, tally, known, seen = [], [], Counter(), {}, Counter()
-        for prediction in group:
-            rectangle = box_mask(prediction.box, *pixels.shape[:2])
-            if prediction.box not in known:
-                known[prediction.box] = (
-                    rectangle if prediction.box == NOTHING
-                    else grabcut(pixels, prediction.box, self.iterations, tally)
-                )
-            mask, region = known[prediction.box], prediction.region
-            boxes.append(areas(rectangle, truth[region]))
-            cut.append(areas(mask, truth[region]))
+            return Scores(unreadable={group[0].image: str(error)})
+        cut = {box: self._cut(pixels, box) for box in {prediction.box for prediction in group}}
+        scores, seen = Scores(tally=Counter(note for _, note in cut.values() if note)), Counter()
+        for _, region, _, box in group:
+            mask, _ = cut[box]
+            scores.boxes.append(areas(box_mask(box, *pixels.shape[:2]), truth[region]))
+            scores.grabcut.append(areas(mask, truth[region]))
             if self.folder:
                 write_png(self.folder / f"{region}_{seen[region]}.png", np.uint8(mask) * 255)
                 seen[region] += 1
-        return boxes, cut, tally
+        return scores
+
+    def _cut(self, pixels, box):
+        if box == NOTHING:
+            return box_mask(box, *pixels.shape[:2]), None
+        return grabcut(pixels, box, self.iterations)

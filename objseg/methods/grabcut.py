@@ -8,42 +8,38 @@ from objseg.data.masks import fit
 from objseg.regions.boxes import box_mask
 
 MIXTURE = 5
-"""Colours of a mixture in OpenCV's GrabCut, and so the least number of pixels it can start from."""
+"""Gaussians of a mixture in OpenCV's GrabCut, which cannot start from fewer pixels than that."""
 
 SEED = 0
 
 
-def grabcut(image, box, iterations=5, tally=None):
-    """Return the foreground of ``box`` (xmin, ymin, xmax, ymax, inclusive) as bool (H, W).
+def grabcut(image: np.ndarray, box, iterations: int = 5) -> tuple[np.ndarray, str | None]:
+    """Cut out the foreground of ``box`` (xmin, ymin, xmax, ymax, inclusive).
 
-    ``image`` is BGR, uint8 (H, W, 3). Outside the box everything is background, inside
-    ``cv2.grabCut`` decides in so many ``iterations``; the mask lies inside the box, which is cut to
-    the image. The same input gives the same mask, whatever the number of threads; OpenCV's random
-    generator is seeded for that. A picture larger than :data:`objseg.data.images.ENOUGH` is cut on
-    a smaller one, so that the outline is coarser: the time grows faster than the picture, and one
-    of 2.8 million pixels took over a minute.
+    ``image`` is BGR, uint8 (H, W, 3). Outside the box, which is cut to the image, everything is
+    background; inside, ``cv2.grabCut`` decides in ``iterations``. The same input gives the same
+    mask, whatever the number of threads: OpenCV's random generator is seeded for that. A picture
+    larger than :data:`objseg.data.images.ENOUGH` is cut on a smaller one, so that the outline is
+    coarser: the time grows faster than the picture, and one of 2.8 million pixels took over a
+    minute.
 
-    **Where there is no foreground the whole rectangle is taken**: when GrabCut finds none, which
-    ``tally``, a collections.Counter, counts as "empty result", and when it cannot start, counted as
-    "degenerate box": fewer than MIXTURE pixels inside the box, as in one that lies outside the
-    image, or outside it, as in one that covers the image.
+    Returns (foreground, bool (H, W), None). **Where there is no foreground the whole rectangle is
+    taken**, with a note in place of None: "empty result" when GrabCut finds none, and "degenerate
+    box" when it cannot start, with fewer than MIXTURE pixels inside the box, as in one that lies
+    outside the image, or outside it, as in one that covers the image.
     """
     height, width = image.shape[:2]
     rectangle = box_mask(box, height, width)
     image = reduced(image)
     inside = fit(rectangle, *image.shape[:2])
     if min(np.count_nonzero(inside), np.count_nonzero(~inside)) < MIXTURE:
-        foreground, problem = rectangle, "degenerate box"
-    else:
-        # The labels that GC_INIT_WITH_RECT would set; a scaled box need not be whole pixels.
-        labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-        models = np.zeros((2, 1, 13 * MIXTURE))
-        cv2.setRNGSeed(SEED)
-        cv2.grabCut(image, labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
-        foreground = fit(labels == cv2.GC_PR_FGD, height, width) & rectangle
-        problem = None if foreground.any() else "empty result"
-    if problem:
-        if tally is not None:
-            tally[problem] += 1
-        return rectangle
-    return foreground
+        return rectangle, "degenerate box"
+    # The labels that GC_INIT_WITH_RECT would set; a scaled box need not be whole pixels.
+    labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    models = np.zeros((2, 1, 13 * MIXTURE))
+    cv2.setRNGSeed(SEED)
+    cv2.grabCut(image, labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
+    foreground = fit(labels == cv2.GC_PR_FGD, height, width) & rectangle
+    if not foreground.any():
+        return rectangle, "empty result"
+    return foreground, None

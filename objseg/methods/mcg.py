@@ -2,13 +2,11 @@
 
 import numpy as np
 
-from objseg.caffe.devices import use_device
 from objseg.caffe.names import FEATURES, head
-from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.data.expressions import Vocabulary
 from objseg.geometry import MEAN_BGR
-from objseg.regions.proposals import tally_few
-from objseg.regions.segment_proposals import segment_proposals
+from objseg.methods.nets import open_net
+from objseg.regions.proposals import note_if_few
 from objseg.regions.segments import read_segments, segment_inputs
 
 SEGMENTS_AT_ONCE = 10
@@ -23,9 +21,7 @@ class McgScorer:
     """
 
     def __init__(self, deploy, weights, vocabulary, gpu=None):
-        use_device(gpu)
-        self.net = load_net(deploy, weights)
-        check_vocabulary(self.net, vocabulary, deploy)
+        self.net = open_net(deploy, weights, gpu, vocabulary)
         self.vocabulary = vocabulary
         self.words = self.net.blobs["tokens"].shape[0]
         self.crop = self.net.blobs["image"].shape[2]
@@ -43,11 +39,10 @@ class McgScorer:
             for first in range(0, count, SEGMENTS_AT_ONCE)
         ]
         features, spatial = (np.concatenate(parts) for parts in zip(*chunks))
-        regions, samples = np.tile(np.arange(count), len(expressions)), np.repeat(
-            np.arange(len(expressions)), count
-        )
         given = dict(
-            fc8=features, spatial=spatial, region_index=regions, sample_index=samples,
+            fc8=features, spatial=spatial,
+            region_index=np.tile(np.arange(count), len(expressions)),
+            sample_index=np.repeat(np.arange(len(expressions)), count),
             **self.vocabulary.encode_all(expressions, self.words),
         )
         for name, array in given.items():
@@ -66,30 +61,30 @@ class McgScorer:
 
 
 def open_segments(configuration):
-    """Load the net; returns the ``find`` of :class:`objseg.methods.table1.Method`.
+    """Load the net; returns a :data:`objseg.methods.method.Find`.
 
     What is found is the segment that scores best, bool (H, W). Segments are those of the image in
-    ``configuration.proposals``, or made from the image where that is None. ``tally`` is that of
-    :func:`objseg.regions.proposals.tally_few`.
+    ``configuration.proposals``, or made from the image where that is None.
     """
-    classifier = McgScorer(
+    scorer = McgScorer(
         configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
         configuration.gpu,
     )
 
-    def find(image, expressions, image_id=None, tally=None):
+    def find(image, expressions, image_id=None):
         if configuration.proposals is None:
+            from objseg.regions.segment_proposals import segment_proposals
+
             segments = segment_proposals(image)
         else:
             segments = read_segments(configuration.proposals, image_id, *image.shape[:2])
-        only_whole = len(segments) == 1 and segments[0].all()
-        tally_few(tally, len(segments), only_whole, len(expressions))
-        for best in classifier.scores(image, segments, expressions).argmax(axis=1):
-            yield segments[best]
+        note = note_if_few(len(segments), len(segments) == 1 and segments[0].all())
+        for best in scorer.scores(image, segments, expressions).argmax(axis=1):
+            yield segments[best], note
 
     return find
 
 
-def as_found(image, findings, tally=None):
-    """Take the segments that were found as the masks."""
-    return iter(findings)
+def as_found(image, segments):
+    """Take the segments that were found as the masks: an iterator over (bool (H, W), None)."""
+    return ((segment, None) for segment in segments)

@@ -1,13 +1,28 @@
-"""The model in use: an image and expressions in, response maps on the image out."""
+"""The paper's own model in use: an image and expressions in, response maps and masks out."""
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from objseg.caffe.devices import use_device
 from objseg.caffe.names import head
-from objseg.caffe.weights import check_vocabulary, load_net
-from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
+from objseg.data.expressions import Vocabulary
+from objseg.errors import UserError
+from objseg.geometry import (
+    Placement,
+    authors_score_on_image,
+    net_input,
+    resize_and_pad,
+    score_on_image,
+)
+from objseg.methods.nets import open_net
+from objseg.methods.trained import (
+    check_trained_with,
+    deploy_beside,
+    vocabulary_beside,
+    weights_in,
+)
 
 EXPRESSIONS_AT_ONCE = 16
 """Expressions that share one pass through the head; bounds the memory, not the result."""
@@ -19,44 +34,75 @@ class Segmenter:
     ``deploy`` is a deploy prototxt, ``weights`` a caffemodel (None keeps the random start),
     ``vocabulary`` an :class:`objseg.data.expressions.Vocabulary`, ``gpu`` a device number or None.
     Raises WeightsError or UserError when they do not belong together.
+
+    Example::
+
+        segmenter = Segmenter.load("out/demo")
+        segmenter.set_image(cv2.imread("photo.jpg"))
+        masks, scores = segmenter.predict(["sky", "red car"])
     """
 
-    def __init__(self, deploy, weights, vocabulary, gpu=None):
-        use_device(gpu)
-        self.net = load_net(deploy, weights)
-        check_vocabulary(self.net, vocabulary, deploy)
+    def __init__(self, deploy, weights, vocabulary: Vocabulary, gpu: int | None = None):
+        self.net = open_net(deploy, weights, gpu, vocabulary)
         self.vocabulary = vocabulary
         self.input_size = self.net.blobs["image"].shape[2]
         self.words = self.net.blobs["tokens"].shape[0]
         self._head = head(self.net)
         self._image = self._in_trunk = None
 
+    @classmethod
+    def load(cls, folder: Path | str, model: str = "highres", gpu: int | None = None):
+        """Open the newest weights of a ``model`` in a folder that tools/train.py wrote.
+
+        Raises UserError where the folder has none, or where their net or vocabulary is missing.
+        """
+        weights = weights_in(folder, model)
+        deploy, vocabulary = deploy_beside(weights, model), vocabulary_beside(weights, model)
+        if not (deploy.is_file() and vocabulary.is_file()):
+            raise UserError(
+                f"{weights.parent}: no {deploy.relative_to(weights.parent)} or no "
+                f"{vocabulary.name}, which tools/train.py writes beside the weights"
+            )
+        check_trained_with(weights, vocabulary)
+        return cls(deploy, weights, Vocabulary.load(vocabulary), gpu)
+
     def set_image(self, image: np.ndarray) -> None:
-        """Choose the image, BGR uint8 (H, W, 3), that :meth:`predict` looks at."""
+        """Choose the image, BGR uint8 (H, W, 3), that :meth:`predict` looks at.
+
+        Raises ValueError for another kind of array.
+        """
         self._image = self._prepare(image)
 
     def predict(self, expressions: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Segment what each of N ``expressions`` names in the image of :meth:`set_image`.
 
         Returns N masks, bool (H, W), and N response maps, float32 (H, W), above 0 in the mask.
+        For a great number of them :meth:`scores` takes less memory.
         """
+        if self._image is None:
+            raise RuntimeError("predict() needs an image: call set_image(image) first")
         scores = list(self._scores(*self._image, expressions))
         return [score > 0 for score in scores], scores
 
-    def responses(self, image, expressions):
-        """Iterate over the net's response maps, float32 (h, w), one an expression.
+    def responses(self, image: np.ndarray, expressions: list[str]) -> Iterator[np.ndarray]:
+        """Iterate over the net's response maps, float32 (h, w), one per expression.
 
         ``image`` is BGR uint8 (H, W, 3). A score above 0 means foreground.
         """
         _, pixels = self._prepare(image)
         return self._responses(pixels, expressions)
 
-    def scores(self, image, expressions):
-        """Iterate over response maps on the image itself, float32 (H, W), one an expression."""
+    def scores(self, image: np.ndarray, expressions: list[str]) -> Iterator[np.ndarray]:
+        """Iterate over response maps on the image itself, float32 (H, W), one per expression."""
         return self._scores(*self._prepare(image), expressions)
 
     def _prepare(self, image):
         """Return the image's Placement in the net's input, and that input (3, S, S)."""
+        if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
+            raise ValueError(
+                f"an image of shape {image.shape} and type {image.dtype}; expected (H, W, 3) and "
+                "uint8, blue first, as cv2.imread returns it"
+            )
         placement = Placement(image.shape[0], image.shape[1], self.input_size)
         return placement, net_input(resize_and_pad(image, self.input_size))
 
@@ -90,7 +136,28 @@ class Segmenter:
             self.net.reshape()
         for name, columns in self.vocabulary.encode_all(expressions, self.words).items():
             blobs[name].data[...] = columns
-        blobs["image_index"].data[...] = np.zeros(count)
+        blobs["image_index"].data[...] = 0
+
+
+def open_responses(configuration):
+    """Load the net; returns a :data:`objseg.methods.method.Find` of response maps (H, W)."""
+    segmenter = Segmenter(
+        configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
+        configuration.gpu,
+    )
+    to_image = authors_score_on_image if configuration.compat_authors else score_on_image
+
+    def find(image, expressions, image_id=None):
+        placement = Placement(image.shape[0], image.shape[1], segmenter.input_size)
+        for response in segmenter.responses(image, expressions):
+            yield to_image(response, placement), None
+
+    return find
+
+
+def positive(image, responses):
+    """Take pixels with a score above 0 (section 3.3): an iterator over (bool (H, W), None)."""
+    return ((response > 0, None) for response in responses)
 
 
 def time_responses(segmenter, image, groups):

@@ -75,16 +75,14 @@ def candidates(boxes, width, height, count=PROPOSALS, tally=None):
     return found
 
 
-def tally_few(tally, count, only_whole, expressions):
-    """Count in ``tally`` so many ``expressions`` of an image that has few candidates.
+def note_if_few(count: int, only_whole: bool) -> str | None:
+    """Return a note where an image has fewer than PROPOSALS candidates, else None.
 
-    ``tally`` is a Counter or None, ``count`` the number of candidates, ``only_whole`` whether the
-    whole image stands in for none at all.
+    ``count`` is their number, ``only_whole`` whether the whole image stands in for none at all.
     """
-    if tally is not None and only_whole:
-        tally["whole image the only candidate"] += expressions
-    elif tally is not None and count < PROPOSALS:
-        tally[f"fewer than {PROPOSALS} candidates"] += expressions
+    if only_whole:
+        return "whole image the only candidate"
+    return f"fewer than {PROPOSALS} candidates" if count < PROPOSALS else None
 
 
 def read_mcg(path, height, width, count=PROPOSALS):

@@ -18,8 +18,9 @@ from objseg.errors import UserError
 from objseg.evaluation.evaluate import Request, evaluate
 from objseg.evaluation.journal import Journal, claimed, key_of
 from objseg.files import REPOSITORY, sha256
-from objseg.methods import table1
-from objseg.methods.table1 import METHODS, Configuration, Method, configure
+from objseg.methods.configuration import Options, configure, conventional_prototxt
+from objseg.methods.method import Configuration, Method
+from objseg.methods.table1 import METHODS
 from objseg.parallel.prefetch import WorkerError
 
 SLIM = SIZES["slim"]
@@ -31,8 +32,8 @@ def dataset(tmp_path):
     return make_dataset(tmp_path / "referit")
 
 
-def as_found(image, findings, tally):
-    return findings
+def as_found(image, findings):
+    return ((mask, None) for mask in findings)
 
 
 @pytest.fixture
@@ -40,11 +41,11 @@ def fake(monkeypatch):
     """A method that finds the left half, and records (image height, expressions) of its calls."""
     calls = []
 
-    def masks(image, expressions, image_id, tally):
+    def masks(image, expressions, image_id):
         calls.append((image.shape[0], list(expressions)))
         mask = np.zeros(image.shape[:2], bool)
         mask[:, :30] = True
-        yield from [mask] * len(expressions)
+        yield from [(mask, None)] * len(expressions)
 
     monkeypatch.setitem(
         METHODS, "fake", Method("fake", "fake", (1, 2, 3, 4, 5, 6), lambda _: masks, as_found)
@@ -216,10 +217,10 @@ def test_workers_find_the_same(dataset, tmp_path):
 
 
 def test_a_dead_worker_is_an_error_and_its_results_are_kept(dataset, fake, tmp_path, monkeypatch):
-    def dies(image, expressions, image_id, tally):
+    def dies(image, expressions, image_id):
         if image_id == "2":
             os._exit(9)
-        yield from [np.zeros(image.shape[:2], bool)] * len(expressions)
+        yield from [(np.zeros(image.shape[:2], bool), None)] * len(expressions)
 
     monkeypatch.setitem(METHODS, "fake", Method("fake", "fake", (), lambda _: dies, as_found))
     with pytest.raises(WorkerError, match="exit code 9"):
@@ -242,7 +243,7 @@ def test_a_second_evaluation_keeps_out_of_the_folder(dataset, tmp_path):
 @pytest.mark.slow
 def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
     caffe = pytest.importorskip("caffe")
-    deploy = table1.conventional_prototxt(SLIM) / "deploy_highres.prototxt"
+    deploy = conventional_prototxt(SLIM) / "deploy_highres.prototxt"
     caffe.set_random_seed(3)
     net = caffe.Net(str(deploy), caffe.TEST)
     net.params["mlp_l2"][1].data[...] = 0.01
@@ -250,8 +251,8 @@ def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
     found = []
     for options in ({"workers": 1}, {"workers": 2}, {"compat": True}):
         configuration = configure(
-            "highres", SLIM, dataset.directory, tmp_path / "random.caffemodel",
-            compat_authors="compat" in options,
+            "highres", SLIM, dataset.directory,
+            Options(tmp_path / "random.caffemodel", compat_authors="compat" in options),
         )
         ((result,),), _ = evaluate(
             Request(dataset), [configuration], tmp_path / str(options), options.get("workers", 1)
@@ -266,7 +267,7 @@ def test_shared_trunk_equals_one_expression_at_a_time(dataset):
     pytest.importorskip("caffe")
     from objseg.methods.ours import EXPRESSIONS_AT_ONCE, Segmenter
 
-    deploy = table1.conventional_prototxt(SLIM) / "deploy_highres.prototxt"
+    deploy = conventional_prototxt(SLIM) / "deploy_highres.prototxt"
     segmenter = Segmenter(deploy, None, dataset.vocabulary)
     image = np.random.RandomState(1).randint(0, 256, (50, 70, 3)).astype(np.uint8)
     expressions = [" ".join(EXPRESSIONS[:n % 4]) for n in range(EXPRESSIONS_AT_ONCE + 3)]
@@ -279,7 +280,7 @@ def test_shared_trunk_equals_one_expression_at_a_time(dataset):
 def test_another_image_in_between_changes_nothing(dataset):
     from objseg.methods.ours import EXPRESSIONS_AT_ONCE, Segmenter
 
-    deploy = table1.conventional_prototxt(SLIM) / "deploy_highres.prototxt"
+    deploy = conventional_prototxt(SLIM) / "deploy_highres.prototxt"
     segmenter = Segmenter(deploy, None, dataset.vocabulary)
     one, other = np.random.RandomState(1).randint(0, 256, (2, 50, 70, 3)).astype(np.uint8)
     expressions = [" ".join(EXPRESSIONS[:n % 4]) for n in range(EXPRESSIONS_AT_ONCE + 3)]
@@ -299,27 +300,6 @@ def test_journal_says_what_it_is_of(tmp_path):
     with Journal(tmp_path, {"method": "fake"}) as journal:
         assert journal.found == {"7": [[1, 2, 0, 0, 3, 3]]}
         assert journal.tallies == {"7": {"odd": 1}}
-
-
-def test_files_of_a_method_are_found_or_the_command_is_named(tmp_path):
-    weights = tmp_path / "a.caffemodel"
-    with pytest.raises(UserError, match=r"a\.caffemodel does not exist.*--model highres"):
-        configure("highres", SLIM, tmp_path, weights)
-    weights.touch()
-    with pytest.raises(UserError, match="tools/generate_prototxt.py --size slim"):
-        configure("highres", SLIM, tmp_path, weights, prototxt=tmp_path)
-    (tmp_path / "deploy_highres.prototxt").touch()
-    with pytest.raises(UserError, match="--vocabulary"):
-        configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "vocabulary.txt").touch()
-    found = configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
-    assert found.vocabulary == tmp_path / "data" / "vocabulary.txt"
-    (tmp_path / "highres_vocabulary.txt").touch()
-    found = configure("highres", SLIM, tmp_path / "data", weights, prototxt=tmp_path)
-    assert found.vocabulary == tmp_path / "highres_vocabulary.txt"
-    with pytest.raises(UserError, match="no weights"):
-        configure("whole-image", SLIM, tmp_path, weights)
 
 
 def tool(*arguments):

@@ -28,7 +28,8 @@ from objseg.evaluation.report.masks import predict
 from objseg.evaluation.report.page import read_timing, write_page
 from objseg.evaluation.report.results import results, write_results
 from objseg.evaluation.report.text import terminal
-from objseg.methods.table1 import METHODS, Configuration
+from objseg.methods.method import Configuration
+from objseg.methods.table1 import METHODS
 from objseg.metrics import NAMES, areas, iou, summarize
 from objseg.plots import PREDICTION_BGR, contrasting, overlay
 
@@ -65,22 +66,21 @@ def stubs(monkeypatch):
         def open_net(configuration):
             calls.append((model,))
 
-            def find(image, expressions, image_id, tally):
+            def find(image, expressions, image_id):
                 calls.append((model, image_id, len(expressions)))
-                return iter(expressions)
+                return ((expression, None) for expression in expressions)
 
             return find
 
         return open_net
 
     def drawer(name, columns):
-        def draw(image, findings, tally):
+        def draw(image, findings):
             for expression in findings:
                 mask = np.zeros(image.shape[:2], bool)
                 mask[:, :columns] = True
-                if name.startswith("scrc"):
-                    tally["degenerate box"] += expression == "sky"
-                yield mask
+                odd = name.startswith("scrc") and expression == "sky"
+                yield mask, "degenerate box" if odd else None
 
         return draw
 

@@ -21,7 +21,7 @@ from objseg.evaluation.table2 import (
     seconds_per_expression,
     table,
 )
-from objseg.methods.table1 import configure, conventional_prototxt
+from objseg.methods.configuration import Options, configure, conventional_prototxt
 
 SLIM = SIZES["slim"]
 
@@ -123,8 +123,8 @@ def test_a_missing_trunk_is_found_before_anything_runs(scenes, tmp_path):
     recipes = {**SLIM.recipes, "lowres": replace(SLIM.recipes["lowres"], start="models/no.trunk")}
     size = replace(SLIM, recipes=recipes)
     with pytest.raises(UserError, match="no.trunk does not exist.*tools/pretrain_trunk.py"):
-        configure("scrc-bbox", size, scenes, weights, cached=False)
-    made = configure("scrc-bbox", SLIM, scenes, weights, cached=False)
+        configure("scrc-bbox", size, scenes, Options(weights, cached=False))
+    made = configure("scrc-bbox", SLIM, scenes, Options(weights, cached=False))
     assert made.features is None and made.proposals is None
 
 

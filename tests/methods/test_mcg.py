@@ -18,7 +18,8 @@ from objseg.errors import UserError
 from objseg.geometry import MEAN_BGR
 from objseg.methods import mcg as scoring
 from objseg.methods.mcg import McgScorer
-from objseg.methods.table1 import Configuration, open_methods
+from objseg.methods.method import Configuration
+from objseg.methods.table1 import open_methods
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.boxes import box_mask, whole_image
 from objseg.regions.crops import OUTSIDE, crop, masked_crop

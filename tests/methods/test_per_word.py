@@ -9,7 +9,9 @@ import scipy.special
 from models.sizes import SIZES
 from objseg.data.frequent_words import FrequentWords
 from objseg.methods import per_word
-from objseg.methods.table1 import Configuration, conventional_prototxt, open_methods, passes
+from objseg.methods.configuration import conventional_prototxt
+from objseg.methods.method import Configuration
+from objseg.methods.table1 import group_by_net, open_methods
 
 WORDS = ["tree", "sky", "red"]
 ROWS = ("average", "intersection", "union")
@@ -18,7 +20,7 @@ ROWS = ("average", "intersection", "union")
 def drawn(row, *findings, shape=(1, 4)):
     """The masks that a row makes of score maps, as lists."""
     image = np.zeros((*shape, 3), np.uint8)
-    return [mask.tolist() for mask in getattr(per_word, row)(image, map(np.array, findings))]
+    return [mask.tolist() for mask, _ in getattr(per_word, row)(image, map(np.array, findings))]
 
 
 @pytest.mark.parametrize("row, expected", [
@@ -55,7 +57,7 @@ def method(tmp_path):
                       tmp_path / "per-word_vocabulary.txt")
         for row in ROWS
     ]
-    assert passes(rows) == [rows]
+    assert group_by_net(rows) == [rows]
     return rows, random.randint(0, 256, (50, 70, 3)).astype(np.uint8)
 
 
@@ -63,8 +65,8 @@ def test_maps_are_those_of_the_words_asked_for(method):
     rows, image = method
     find = per_word.open_words(rows[0])
     expressions = ["the red tree", "unknown", "sky", "red", "tree tree"]
-    together = list(find(image, expressions))
-    alone = [next(find(image, [expression])) for expression in expressions]
+    together = [maps for maps, _ in find(image, expressions)]
+    alone = [next(find(image, [expression]))[0] for expression in expressions]
     for several, one in zip(together, alone):
         np.testing.assert_allclose(several, one, atol=1e-4)
     assert [len(maps) for maps in together] == [2, 0, 1, 1, 1]

@@ -16,7 +16,7 @@ from objseg.data.images import read_image
 from objseg.errors import UserError
 from objseg.files import REPOSITORY, sha256
 from objseg.geometry import MEAN_BGR
-from objseg.methods.table1 import Configuration
+from objseg.methods.method import Configuration
 from objseg.regions.extraction import extract
 from objseg.regions.features import (
     CROPS_AT_ONCE,

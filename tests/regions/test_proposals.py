@@ -24,9 +24,9 @@ from objseg.regions.proposals import (
     ProposalError,
     candidates,
     mask_iou,
+    note_if_few,
     read_boxes,
     read_mcg,
-    tally_few,
     write_boxes,
 )
 from objseg.regions.segment_proposals import segment_proposals
@@ -62,16 +62,13 @@ def published():
 
 
 @pytest.mark.parametrize("count, only_whole, expected", [
-    (PROPOSALS, False, {}),
-    (PROPOSALS - 1, False, {"fewer than 100 candidates": 4}),
-    (1, False, {"fewer than 100 candidates": 4}),
-    (1, True, {"whole image the only candidate": 4}),
+    (PROPOSALS, False, None),
+    (PROPOSALS - 1, False, "fewer than 100 candidates"),
+    (1, False, "fewer than 100 candidates"),
+    (1, True, "whole image the only candidate"),
 ])
-def test_expressions_of_an_image_with_few_candidates_are_counted(count, only_whole, expected):
-    tally = Counter()
-    tally_few(tally, count, only_whole, 4)
-    tally_few(None, count, only_whole, 4)
-    assert tally == expected
+def test_an_image_with_few_candidates_gets_a_note(count, only_whole, expected):
+    assert note_if_few(count, only_whole) == expected
 
 
 def test_a_published_list_is_100_boxes_within_its_picture(published):

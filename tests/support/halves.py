@@ -11,7 +11,7 @@ from objseg.data.expressions import Vocabulary
 from objseg.data.masks import save_masks
 from objseg.evaluation.evaluate import Evaluation, Request, evaluate
 from objseg.files import sha256
-from objseg.methods.table1 import Configuration
+from objseg.methods.method import Configuration
 
 EXPRESSIONS = ("left half", "the <b>top</b> & more", "sky", "!!")
 WIDTH = 60

@@ -13,7 +13,7 @@ from models.registry import MODELS
 from models.sizes import SIZES
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
-from objseg.methods.table1 import configure
+from objseg.methods.configuration import Options, configure
 from objseg.regions.features import write_index
 
 reproduce = load_tool("reproduce")
@@ -157,8 +157,8 @@ def test_the_nets_that_the_switches_made_are_evaluated(tmp_path, monkeypatch, sc
     write_index(features, tmp_path / "data", {}, {}, 1, 1, "a trunk")
     for cached, other in ((True, {"features": features}), (False, {"features": None})):
         made = configure(
-            "grounder-bbox", SIZES["slim"], tmp_path / "data", steps.weights["grounder"],
-            scenes / "vocabulary.txt", prototxt, cached=cached,
+            "grounder-bbox", SIZES["slim"], tmp_path / "data",
+            Options(steps.weights["grounder"], scenes / "vocabulary.txt", prototxt, cached=cached),
         )
         assert made.deploy == prototxt / "deploy_grounder.prototxt"
         assert {"features": made.features} == other and (made.crops is None) == cached

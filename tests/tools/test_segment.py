@@ -13,7 +13,7 @@ from PIL import Image
 from models.sizes import SIZES
 from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY
-from objseg.methods.table1 import conventional_prototxt
+from objseg.methods.configuration import conventional_prototxt
 
 RANDOM = np.random.RandomState(0)
 PICTURE = cv2.GaussianBlur(RANDOM.randint(0, 256, (60, 90, 3)).astype(np.uint8), (0, 0), 2)

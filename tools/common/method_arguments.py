@@ -10,7 +10,9 @@ from models.sizes import SIZES
 from objseg.data.dataset import SPLITS, Dataset
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
-from objseg.methods.table1 import METHODS, Configuration, configure
+from objseg.methods.configuration import Options, configure
+from objseg.methods.method import Configuration
+from objseg.methods.table1 import METHODS
 
 TRAINED = tuple(dict.fromkeys(method.model for method in METHODS.values() if method.model))
 """Models that the methods use, in Table 1's order."""
@@ -45,9 +47,11 @@ def add_methods(parser: argparse.ArgumentParser):
     parser.add_argument("--split", choices=sorted(SPLITS), default="test",
                         help="images to run on (default: test)")
     add_method(parser, "highres")
-    parser.add_argument("--weights", action="append", default=[], metavar="[MODEL=]FILE",
-                        help="trained weights, repeatable; MODEL, one of "
-                        f"{', '.join(TRAINED)}, may be left out where the methods use one model "
+    parser.add_argument("--weights", action="append", default=[], metavar="[MODEL=]PATH",
+                        help="trained weights, repeatable: a file, or a folder whose newest "
+                        f"weights are taken; MODEL, one of {', '.join(TRAINED)}, may be left out "
+                        "for a folder, which is for all of them, and where the methods use one "
+                        "model "
                         "(default: the file that training leaves for the size)")
     add_nets(parser)
     parser.add_argument("--out", type=Path, metavar="DIR",
@@ -70,7 +74,7 @@ class Choice(NamedTuple):
 
 def chosen(options: argparse.Namespace, **settings) -> Choice:
     """Return what the options name; ``settings`` are further ones of
-    :func:`objseg.methods.table1.configure`.
+    :class:`objseg.methods.configuration.Options`.
 
     Raises UserError where a row that is asked for by its name lacks a file.
     """
@@ -81,9 +85,9 @@ def chosen(options: argparse.Namespace, **settings) -> Choice:
     configurations, unavailable = [], {}
     for name in methods:
         try:
+            files = weights.get(METHODS[name].model), options.vocabulary, options.prototxt
             configurations.append(configure(
-                name, size, dataset.directory, weights.get(METHODS[name].model),
-                options.vocabulary, options.prototxt, options.gpu, **settings,
+                name, size, dataset.directory, Options(*files, gpu=options.gpu, **settings)
             ))
         except UserError as error:
             if "all" not in (options.method or []) or name in options.method:
@@ -99,14 +103,18 @@ def evaluation_folder(data: Path, split: str = "test") -> Path:
 
 
 def chosen_weights(texts: list[str], methods: list[str]) -> dict[str, str]:
-    """Turn the values of --weights into {model: path}; a bare FILE is for the only model.
+    """Turn the values of --weights into {model: path}.
 
-    A value begins with "MODEL=" only where MODEL is a model's name: a path may hold "=", too.
+    A bare folder is for all models that are not named, a bare file for the only model. A value
+    begins with "MODEL=" only where MODEL is a model's name: a path may hold "=", too.
     """
     models = [model for model in TRAINED if model in {METHODS[name].model for name in methods}]
-    weights = {}
+    folders = [text for text in texts if Path(text).is_dir()]
+    weights = {model: folder for folder in folders for model in models}
     for text in texts:
         name, _, path = text.partition("=")
+        if text in folders:
+            continue
         if name not in TRAINED:
             if len(models) != 1:
                 raise UserError(

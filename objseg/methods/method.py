@@ -1,0 +1,87 @@
+"""A row of Table 1, and the files that it needs."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objseg.files import sha256
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A method with the files it needs; ``gpu`` is a device number, or None for the CPU.
+
+    ``proposals`` and ``features`` are the folders of a data set's proposals and of their features;
+    without them both are computed from the image, the features by the net ``crops`` with the
+    weights ``trunk``. ``compat_authors`` maps scores to the image as the authors' code does. A
+    Configuration is small and can be sent to another process.
+    """
+
+    method: str
+    deploy: Path | None = None
+    weights: Path | None = None
+    vocabulary: Path | None = None
+    gpu: int | None = None
+    compat_authors: bool = False
+    proposals: Path | None = None
+    features: Path | None = None
+    crops: Path | None = None
+    trunk: Path | None = None
+
+    def identity(self) -> dict:
+        """Return everything that the masks depend on: {option or file role: value or sha256}."""
+        files = {"deploy": self.deploy, "weights": self.weights, "vocabulary": self.vocabulary}
+        if self.features is not None:
+            files["features"] = self.features / "index.json"
+        identity = {
+            "method": self.method,
+            "compat_authors": self.compat_authors,
+            **{role: sha256(path) for role, path in files.items() if path is not None},
+        }
+        if self.proposals is not None:
+            identity["proposals"] = _digest(self.proposals)
+        return identity
+
+
+def _digest(folder):
+    """One checksum of all files of a folder and their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+Find = Callable[[np.ndarray, list[str], str | None], Iterator[tuple[Any, str | None]]]
+"""A function of an image, BGR uint8 (H, W, 3), expressions, and the image's id in a data set or
+None. It iterates over what it finds for each expression, with a note where something was unusual,
+such as "no frequent word", else None."""
+
+Draw = Callable[[np.ndarray, Iterable], Iterator[tuple[np.ndarray, str | None]]]
+"""A function of an image and what was found for each expression. It iterates over the masks, bool
+(H, W), with a note or None."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of Table 1.
+
+    ``paper`` is the row's precision@0.5 ... @0.9 and overall IoU in percent on the ReferIt test
+    split, ``seconds`` the time per input on a Tesla K40 in the paper's Table 2, None where it has
+    none. ``open`` loads the net. ``model`` is the trained model (see models/registry.py), None
+    where nothing is learnt; methods of one model have the same ``open``. ``needs`` names what a
+    method takes from the image's proposals: "features" of boxes, "segments", or None.
+    """
+
+    name: str
+    title: str
+    paper: tuple[float, ...]
+    open: Callable[[Configuration], Find]
+    draw: Draw
+    model: str | None = None
+    needs: str | None = None
+    seconds: float | None = None
