@@ -1,8 +1,5 @@
 """The same net on two devices, layer by layer and as a whole.
 
-A device is a function that makes Caffe compute there from then on: ``caffe.set_mode_cpu`` and
-``caffe.set_mode_gpu``. One net runs on both, so weights and inputs are the same bits.
-
 Layer by layer, every layer gets the reference's inputs, so an error shows in the layer that makes
 it. The error is the greatest difference of a value, divided by the greatest magnitude of its array.
 The results are overwritten before each run, so a layer that writes nothing on a device shows too.
@@ -62,24 +59,38 @@ def _relative(error, magnitude):
     return float(error / magnitude) if magnitude else float(error)
 
 
-class Comparison:
-    """Runs ``net``, whose inputs are set or whose data layers have run, on both devices."""
+class Side(NamedTuple):
+    """A net, and the function that makes Caffe compute on the device that it is to run on."""
 
-    def __init__(
-        self, net: caffe.Net, reference: Callable[[], object] = caffe.set_mode_cpu,
-        device: Callable[[], object] = caffe.set_mode_gpu,
-    ):
-        self.net, self.reference, self.device = net, reference, device
-        self.layer_names = list(net._layer_names)
-        self.computed = [i for i, name in enumerate(self.layer_names) if net.bottom_names[name]]
+    net: caffe.Net
+    use_device: Callable[[], object]
+
+
+class Comparison:
+    """Compares a net that is loaded twice, for the ``reference`` and for the ``device``.
+
+    The reference's inputs are set; the device gets them and its weights.
+    """
+
+    def __init__(self, reference: Side, device: Side):
+        self.sides = reference, device
+        self.expected, self.found = reference.net, device.net
+        names, net = list(reference.net._layer_names), reference.net
+        self.tops = {index: net.top_names[name] for index, name in enumerate(names)}
+        self.bottoms = {i: net.bottom_names[name] for i, name in enumerate(names)
+                        if net.bottom_names[name]}
+        self.computed, self.names = list(self.bottoms), names
         self.trains = any(net.blob_loss_weights.values())
-        self.inputs = {}  # copies of a layer's bottoms, which it overwrites if it works in place
+        for layer, other in zip(self.expected.layers, self.found.layers):
+            for blob, copy in zip(layer.blobs, other.blobs):
+                copy.data[...] = blob.data
+        _put(self.found, _copies(net, net.blobs, "data"), "data")
 
     def layers(self) -> Iterator[Difference]:
         """Compare layer by layer, forward and then, in a net with a loss, backward.
 
         Yields the :func:`greatest_error` of every top, bottom gradient and weight gradient, and
-        leaves the reference's values and gradients in the net.
+        leaves the whole net's values and gradients in the reference.
         """
         for index in self.computed:
             yield from self._forward(index)
@@ -87,118 +98,82 @@ class Comparison:
             for index in reversed(self.computed):
                 yield from self._backward(index)
 
+    def _forward(self, index):
+        given = _copies(self.expected, self.bottoms[index], "data")
+        for net, use_device in self.sides:
+            use_device()
+            for top in self.tops[index]:
+                net.blobs[top].data[...] = UNWRITTEN
+            _put(net, given, "data")  # after the tops, which may share their memory
+            net._forward(index, index)
+        for top in self.tops[index]:
+            arrays = (net.blobs[top].data for net in (self.expected, self.found))
+            yield self._difference(index, "forward", top, greatest_error(*arrays))
+
+    def _backward(self, index):
+        tops, bottoms = self.tops[index], self.bottoms[index]
+        values = _copies(self.expected, [*bottoms, *tops], "data")
+        given, before = (_copies(self.expected, names, "diff") for names in (tops, bottoms))
+        for net, use_device in self.sides:
+            use_device()
+            _put(net, values, "data")
+            for blob in net.layers[index].blobs:
+                blob.diff[...] = 0  # Caffe adds to it
+            for bottom in bottoms:
+                net.blobs[bottom].diff[...] = UNWRITTEN
+            _put(net, given, "diff")  # after the bottoms, which may share their memory
+            net._backward(index, index)
+        for bottom in bottoms:
+            arrays = [net.blobs[bottom].diff for net in (self.expected, self.found)]
+            yield self._difference(index, "backward", bottom, greatest_error(*arrays))
+            # where no gradient is computed, the old one stays
+            np.copyto(arrays[0], before[bottom], where=arrays[0] == UNWRITTEN)
+        yield from self._weights(index, greatest_error)
+
+    def _weights(self, index, error):
+        layers = (net.layers[index].blobs for net in (self.expected, self.found))
+        for number, (blob, other) in enumerate(zip(*layers)):
+            found = error(blob.diff, other.diff)
+            yield self._difference(index, "backward", f"weights {number}", found)
+
     def whole(self) -> Iterator[Difference]:
-        """Run the whole net on the device and compare with what :meth:`layers` left in it.
+        """Run the whole net on the device and compare with what :meth:`layers` left.
 
         Yields the :func:`length_error` of every blob's values and every weight's gradient.
         """
-        expected = self._results()
-        self._clear()
-        self.device()
-        self.net._forward(self.computed[0], self.computed[-1])
-        if self.trains:
-            self.net._backward(self.computed[-1], self.computed[0])
-        for (index, direction, array), found in self._results().items():
-            error = length_error(expected[index, direction, array], found)
-            yield self._difference(index, direction, array, error)
-        self.reference()
-
-    def _results(self):
-        """Copy all values and gradients of weights: {(layer index, direction, name): array}."""
-        net, copies = self.net, {}
-        for top, index in self._last_writers().items():
-            copies[index, "forward", top] = net.blobs[top].data.copy()
-        if self.trains:
-            for index in self.computed:
-                for number, blob in enumerate(net.layers[index].blobs):
-                    copies[index, "backward", f"weights {number}"] = blob.diff.copy()
-        return copies
-
-    def _last_writers(self):
-        """Map each computed blob's name to the index of the last layer that writes it."""
-        return {top: index for index in self.computed for top in self._tops(index)}
-
-    def _clear(self):
-        """Overwrite all results in the net; its inputs and the weights of its losses stay."""
-        net, computed = self.net, self._last_writers()
-        inputs = {name: blob for name, blob in net.blobs.items() if name not in computed}
-        given = _copies(inputs, "data")
-        for name in computed:
+        net, use_device = self.sides[1]
+        writers = {top: index for index in self.computed for top in self.tops[index]}  # the last
+        inputs = _copies(self.expected, [n for n in net.blobs if n not in writers], "data")
+        for name in writers:
             net.blobs[name].data[...] = UNWRITTEN
             if not net.blob_loss_weights[name]:
                 net.blobs[name].diff[...] = 0  # as in a new net: no layer writes some of them
-        _put(inputs, "data", given)  # a blob may share its memory with an input
+        _put(net, inputs, "data")  # a blob may share its memory with an input
         net.clear_param_diffs()
-
-    def _forward(self, index):
-        net, tops, bottoms = self.net, self._tops(index), self._bottoms(index)
-        given = self.inputs[index] = _copies(bottoms, "data")
-        runs = []
-        for use_device in (self.reference, self.device):
-            use_device()
-            for blob in tops.values():
-                blob.data[...] = UNWRITTEN
-            _put(bottoms, "data", given)  # after the tops, which may share their memory
-            net._forward(index, index)
-            runs.append(_copies(tops, "data"))
-        expected, found = runs
-        _put(tops, "data", expected)
-        for top in tops:
-            error = greatest_error(expected[top], found[top])
+        use_device()
+        net._forward(self.computed[0], self.computed[-1])
+        for top, index in writers.items():
+            error = length_error(self.expected.blobs[top].data, net.blobs[top].data)
             yield self._difference(index, "forward", top, error)
-        self.reference()
-
-    def _backward(self, index):
-        net, tops, bottoms = self.net, self._tops(index), self._bottoms(index)
-        weights = {f"weights {i}": blob for i, blob in enumerate(net.layers[index].blobs)}
-        values = _copies({**bottoms, **tops}, "data")
-        given, before = _copies(tops, "diff"), _copies(bottoms, "diff")
-        runs = []
-        for use_device in (self.reference, self.device):
-            use_device()
-            # What a layer keeps of its forward pass, such as a dropout mask, only its own device
-            # can read.
-            _put(bottoms, "data", self.inputs[index])
-            net._forward(index, index)
-            for blob in weights.values():
-                blob.diff[...] = 0  # Caffe adds to it
-            for blob in bottoms.values():
-                blob.diff[...] = UNWRITTEN
-            _put(tops, "diff", given)  # after the bottoms, which may share their memory
-            net._backward(index, index)
-            runs.append(_copies({**bottoms, **weights}, "diff"))
-        expected, found = runs
-        _put({**bottoms, **tops}, "data", values)
-        _put(weights, "diff", expected)
-        for bottom, blob in bottoms.items():  # where no gradient is computed, the old one stays
-            written = expected[bottom] != UNWRITTEN
-            blob.diff[...] = np.where(written, expected[bottom], before[bottom])
-        for array in expected:
-            error = greatest_error(expected[array], found[array])
-            yield self._difference(index, "backward", array, error)
-        self.reference()
-
-    def _tops(self, index):
-        return {top: self.net.blobs[top] for top in self.net.top_names[self.layer_names[index]]}
-
-    def _bottoms(self, index):
-        return {b: self.net.blobs[b] for b in self.net.bottom_names[self.layer_names[index]]}
+        if self.trains:
+            net._backward(self.computed[-1], self.computed[0])
+            for index in self.computed:
+                yield from self._weights(index, length_error)
 
     def _difference(self, index, direction, array, error):
-        return Difference(
-            self.layer_names[index], self.net.layers[index].type, direction, array, error
-        )
+        layer = self.expected.layers[index]
+        return Difference(self.names[index], layer.type, direction, array, error)
 
 
-def _copies(blobs, kind):
-    """Copy the data or diff of the blobs of a dictionary."""
-    return {key: getattr(blob, kind).copy() for key, blob in blobs.items()}
+def _copies(net, names, kind):
+    """Copy the data or diff of the blobs of these names."""
+    return {name: getattr(net.blobs[name], kind).copy() for name in names}
 
 
-def _put(blobs, kind, arrays):
-    """Set the data or diff of the blobs to the arrays under the same keys."""
-    for key, blob in blobs.items():
-        getattr(blob, kind)[...] = arrays[key]
+def _put(net, arrays, kind):
+    """Set the data or diff of the blobs to the arrays under the same names."""
+    for name, array in arrays.items():
+        getattr(net.blobs[name], kind)[...] = array
 
 
 def summary(

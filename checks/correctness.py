@@ -4,7 +4,15 @@ import caffe
 import numpy as np
 
 from checks import nets, torch_python
-from checks.comparison import LIMITS, Comparison, greatest, greatest_error, length_error, summary
+from checks.comparison import (
+    LIMITS,
+    Comparison,
+    Side,
+    greatest,
+    greatest_error,
+    length_error,
+    summary,
+)
 from checks.machine import arithmetic
 from checks.options import Options
 from objseg.caffe.weights import read_net
@@ -28,12 +36,15 @@ def compare_net(options: Options, name: str) -> dict:
     else:
         parameters, phase = read_net(path), caffe.TEST
     nets.comparable(parameters)
-    options.use_device()  # a net made on a GPU has cuDNN's layers, which run on the CPU, too
-    net = nets.load(parameters, options.work, phase)
+    sides = []
+    for use_device in (caffe.set_mode_cpu, options.use_device):
+        use_device()  # where a net is made decides whether it has cuDNN's layers
+        sides.append(Side(nets.load(parameters, options.work, phase), use_device))
+    caffe.set_mode_cpu()
+    net, _ = sides[0]
     nets.fill(net, parameters)
-    if nets.first_computed(net):
-        net._forward(0, nets.first_computed(net) - 1)  # data layers; Inputs do nothing
-    comparison, limits = Comparison(net, device=options.use_device), LIMITS[arithmetic()]
+    net._forward(0, nets.first_computed(net) - 1)
+    comparison, limits = Comparison(*sides), LIMITS[arithmetic()]
     layers, failed = summary(comparison.layers(), limits.layer, limits.layer)
     whole, failed_whole = summary(comparison.whole(), limits.values, limits.gradients)
     failed += [d._replace(array=f"{d.array} of the whole net") for d in failed_whole]

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def run_command(
         if process.returncode == 0 and answer.is_file():
             result = json.loads(answer.read_text())
         else:
+            said = re.sub(r"^-{60,}$.*?^-{60,}$", "", said, flags=re.M | re.S)  # mpirun's remarks
             result = {"failure": last_words(said).removeprefix("error: ")}
     except subprocess.TimeoutExpired:
         result = {"failure": f"not done after {timeout} s (--timeout)"}

@@ -13,7 +13,15 @@ from caffe import layers as L
 from support.commands import load_tool, run_tool
 
 from checks import nets, parts, report
-from checks.comparison import LIMITS, Comparison, Difference, greatest_error, length_error, summary
+from checks.comparison import (
+    LIMITS,
+    Comparison,
+    Difference,
+    Side,
+    greatest_error,
+    length_error,
+    summary,
+)
 from checks.correctness import compare_with_torch
 from checks.nets import first_computed
 from checks.options import Options
@@ -24,22 +32,37 @@ from objseg.caffe.weights import read_net
 from objseg.errors import UserError
 
 
-@pytest.fixture
-def net(options, tmp_path):
-    """The slim high resolution train net with a batch in it."""
+def load(options, folder):
+    """Load the slim high resolution train net; every weight is learnt."""
     caffe.set_mode_cpu()
     parameters = nets.read_train_net(options.prototxt("train", "highres"), options.data, 1)
-    net = nets.load(nets.comparable(parameters), tmp_path, caffe.TRAIN)
+    return nets.load(nets.comparable(parameters), folder, caffe.TRAIN)
+
+
+@pytest.fixture
+def net(options, tmp_path):
+    """The reference's net, with a batch in it."""
+    net = load(options, tmp_path)
     net._forward(0, first_computed(net) - 1)
     return net
+
+
+@pytest.fixture
+def other(options, tmp_path):
+    """The same net for the device."""
+    return load(options, tmp_path)
+
+
+def compare(net, other, use_reference=caffe.set_mode_cpu, use_device=caffe.set_mode_cpu):
+    return Comparison(Side(net, use_reference), Side(other, use_device))
 
 
 def beyond(differences, limit):
     return {(d.layer, d.direction) for d in differences if not d.error <= limit}
 
 
-def test_a_device_that_is_right_differs_by_nothing_and_every_value_is_left_as_it_should_be(net):
-    comparison = Comparison(net, device=caffe.set_mode_cpu)
+def test_a_device_that_is_right_differs_by_nothing_and_the_reference_keeps_all_values(net, other):
+    comparison = compare(net, other)
     layers, whole = list(comparison.layers()), list(comparison.whole())
     assert {d.error for d in layers + whole} == {0.0}
     left = [blob.diff.copy() for blobs in net.params.values() for blob in blobs]
@@ -54,12 +77,10 @@ def test_a_device_that_is_right_differs_by_nothing_and_every_value_is_left_as_it
     assert {d.layer for d in layers if d.direction == "backward"} >= set(net.params)
 
 
-def test_an_error_in_a_kernel_shows_in_its_layer_alone(net):
+def test_an_error_in_a_kernel_shows_in_its_layer_alone(net, other):
     """The device multiplies fc7's weights by 1.05, as a wrong kernel would."""
-    weights, right = net.params["fc7"][0].data, net.params["fc7"][0].data.copy()
-    comparison = Comparison(
-        net, lambda: np.copyto(weights, right), lambda: np.copyto(weights, 1.05 * right)
-    )
+    comparison = compare(net, other)
+    other.params["fc7"][0].data[...] *= 1.05
     limits = LIMITS["float32"]
     found = beyond(comparison.layers(), limits.layer)
     assert found == {("fc7", "forward"), ("fc7", "backward")}
@@ -67,13 +88,13 @@ def test_an_error_in_a_kernel_shows_in_its_layer_alone(net):
     assert ("relu7", "forward") in whole and ("relu6", "forward") not in whole
 
 
-def test_an_error_in_a_gradient_shows_in_its_layer_alone(net, monkeypatch):
+def test_an_error_in_a_gradient_shows_in_its_layer_alone(net, other, monkeypatch):
     right = l2_normalization.l2_normalize_gradient
 
     def use(function):
         return lambda: monkeypatch.setattr(l2_normalization, "l2_normalize_gradient", function)
 
-    comparison = Comparison(net, use(right), use(lambda *arguments: -right(*arguments)))
+    comparison = compare(net, other, use(right), use(lambda *arguments: -right(*arguments)))
     found = beyond(comparison.layers(), LIMITS["float32"].layer)
     assert found == {("features_unit", "backward"), ("expression_unit", "backward")}
     whole = beyond(comparison.whole(), LIMITS["float32"].gradients)
@@ -81,10 +102,10 @@ def test_an_error_in_a_gradient_shows_in_its_layer_alone(net, monkeypatch):
 
 
 class NetWithIdleLayers:
-    """A net of which, while ``idle``, some layers do nothing in one direction."""
+    """A net of which some layers write nothing in one direction."""
 
     def __init__(self, net, layers, direction):
-        self.net, self.idle = net, False
+        self.net = net
         names = list(net._layer_names)
         self.left_out = {(direction, names.index(layer)) for layer in layers}
 
@@ -99,17 +120,24 @@ class NetWithIdleLayers:
 
     def _pass(self, direction, indices):
         for index in indices:
-            if not self.idle or (direction, index) not in self.left_out:
-                getattr(self.net, f"_{direction}")(index, index)
+            name = self.net._layer_names[index]
+            blobs = [self.net.blobs[top] for top in self.net.top_names[name]]
+            if direction == "backward":
+                blobs = [self.net.blobs[bottom] for bottom in self.net.bottom_names[name]]
+                blobs += self.net.layers[index].blobs
+            kind = "data" if direction == "forward" else "diff"
+            before = [getattr(blob, kind).copy() for blob in blobs]
+            getattr(self.net, f"_{direction}")(index, index)
+            if (direction, index) in self.left_out:
+                for blob, array in zip(blobs, before):
+                    getattr(blob, kind)[...] = array
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_layers_that_do_nothing_on_the_device_fail_and_no_others(net, direction):
+def test_layers_that_write_nothing_on_the_device_fail_and_no_others(net, other, direction):
     layers = {"conv5_3", "relu5_3", "pool5", "features_unit", "embedding", "lstm", "upsample32s",
               "loss"}
-    net = NetWithIdleLayers(net, layers, direction)
-    comparison = Comparison(net, lambda: setattr(net, "idle", False),
-                            lambda: setattr(net, "idle", True))
+    comparison = compare(net, NetWithIdleLayers(other, layers, direction))
     limits = LIMITS["TF32"]
     found = list(comparison.layers())
     assert beyond(found, limits.layer) == {(layer, direction) for layer in layers}
@@ -122,28 +150,24 @@ def test_layers_that_do_nothing_on_the_device_fail_and_no_others(net, direction)
 @pytest.mark.parametrize("in_place", [True, False])
 def test_each_device_goes_backward_from_its_own_forward_pass(tmp_path, in_place):
     """Dropout's mask on a GPU is none that the CPU can read; here each device drops others."""
-    net = caffe.NetSpec()
-    net.x, net.target = (L.Input(input_param=dict(shape=dict(dim=[4, 50]))) for _ in range(2))
-    net.scores = L.InnerProduct(net.x, num_output=50, weight_filler=dict(type="xavier"))
-    net.drop = L.Dropout(net.scores, in_place=in_place)
-    net.loss = L.EuclideanLoss(net.drop, net.target)
+    spec = caffe.NetSpec()
+    spec.x, spec.target = (L.Input(input_param=dict(shape=dict(dim=[4, 50]))) for _ in range(2))
+    spec.scores = L.InnerProduct(spec.x, num_output=50, weight_filler=dict(type="xavier"))
+    spec.drop = L.Dropout(spec.scores, in_place=in_place)
+    spec.loss = L.EuclideanLoss(spec.drop, spec.target)
     caffe.set_mode_cpu()
-    net = nets.load(net.to_proto(), tmp_path, caffe.TRAIN)
+    net, other = (nets.load(spec.to_proto(), tmp_path, caffe.TRAIN) for _ in range(2))
     net.blobs["x"].data[...] = net.blobs["target"].data[...] = 1
-    comparison = Comparison(net, *(partial(caffe.set_random_seed, seed) for seed in (1, 2)))
+    comparison = compare(net, other, *(partial(caffe.set_random_seed, seed) for seed in (1, 2)))
     different = {(d.layer, d.direction) for d in comparison.layers() if d.error}
     assert different == {("drop", "forward"), ("drop", "backward")}
 
 
-def test_weights_rounded_as_tf32_does_pass_as_tf32_and_are_seen(net):
-    blobs = [blob.data for blobs in net.params.values() for blob in blobs]
-    exact = [data.copy() for data in blobs]
-    bits = [data.view(np.uint32) + np.uint32(0x1000) & np.uint32(0xffffe000) for data in exact]
-    rounded = [b.view(np.float32) for b in bits]  # to 10 bits after the point
-    comparison = Comparison(
-        net, lambda: list(map(np.copyto, blobs, exact)),
-        lambda: list(map(np.copyto, blobs, rounded)),
-    )
+def test_weights_rounded_as_tf32_does_pass_as_tf32_and_are_seen(net, other):
+    comparison = compare(net, other)
+    for blob in (blob for blobs in other.params.values() for blob in blobs):
+        bits = blob.data.view(np.uint32) + np.uint32(0x1000) & np.uint32(0xffffe000)
+        blob.data[...] = bits.view(np.float32)  # 10 bits after the point
     limits = LIMITS["TF32"]
     worst, failed = summary(comparison.layers(), limits.layer, limits.layer)
     assert not failed and 1e-5 < worst["Convolution"]["forward"] < limits.layer
