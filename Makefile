@@ -6,15 +6,12 @@ PYTHON = tools/caffe-env python
 help:
 	@sed -n 's/^\([a-z0-9]*\):.*## /make \1: /p' Makefile
 
-demo: ## train both stages on synthetic scenes with Caffe, evaluate, write a report
-	$(PYTHON) tools/make_demo_data.py
-	$(PYTHON) tools/prepare_referit.py --raw data/raw/demo --out data/demo
-	$(PYTHON) tools/train.py --model lowres --size slim --overwrite
-	$(PYTHON) tools/train.py --model highres --size slim --overwrite
-	$(PYTHON) tools/eval_referit.py --size slim --method whole-image --method lowres --method highres
+demo: ## train both stages on synthetic scenes, evaluate, write out/demo/report.html (FRESH=1: from the start)
+	$(PYTHON) tools/reproduce.py --size slim --out out/demo --jobs 1 --no-timing \
+		--method whole-image --method lowres --method highres $(if $(FRESH),--fresh)
 
-table1: ## train and evaluate every row of Table 1 on those scenes, time them (Table 2)
-	$(PYTHON) tools/reproduce.py --size slim
+table1: ## train and score every row of Table 1 on those scenes, time them (Table 2), in out/table1
+	$(PYTHON) tools/reproduce.py --size slim --out out/table1 $(if $(FRESH),--fresh)
 
 test: ## run every test
 	$(PYTHON) -m pytest tests

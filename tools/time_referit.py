@@ -35,7 +35,17 @@ def parse():
     add_methods(parser)
     parser.add_argument("--samples", type=positive, default=20, metavar="N",
                         help="images to time each method on, drawn at random (default: 20)")
+    parser.add_argument("--keep", action="store_true",
+                        help="do nothing where timing.json was made of the same data and weights")
     return parser.parse_args()
+
+
+def basis(path):
+    """Return what the times in the file ``path`` were made of, or None where that is not known."""
+    try:
+        return json.loads(path.read_bytes())["of"]
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return None
 
 
 def main():
@@ -44,6 +54,14 @@ def main():
     dataset, configurations, out, unavailable = chosen(options, cached=False)
     for title, why in unavailable.items():
         print(f"left out: {title}: {why}", file=sys.stderr)
+    made_of = {
+        "data set": dataset.identity, "samples": options.samples, "gpu": options.gpu,
+        "methods": [configuration.identity() for configuration in configurations],
+    }
+    times = out / "timing.json"
+    if options.keep and basis(times) == made_of:
+        print(f"{times}: made of the same data and weights, kept")
+        return
     cases, problems = draw_cases(dataset, options.split, options.samples)
     for problem in problems:
         print(f"skipped: {problem}", file=sys.stderr)
@@ -61,6 +79,7 @@ def main():
         "threads": caffes_blas()["num_threads"],
         "samples": len(cases),
         "notes": list(dataset.about.notes),
+        "of": made_of,
         "methods": [],
     }
     with Progress(2 * len(cases) * len(configurations), "time", "call") as progress:
@@ -73,8 +92,8 @@ def main():
                 "paper": method.seconds if request.is_papers else None,
             })
     print("\n".join(table(outcome)))
-    write_text(out / "timing.json", json.dumps(outcome, indent=1, ensure_ascii=False) + "\n")
-    print(f"\ntimes: {out / 'timing.json'}")
+    write_text(times, json.dumps(outcome, indent=1, ensure_ascii=False) + "\n")
+    print(f"\ntimes: {times}")
 
 
 if __name__ == "__main__":

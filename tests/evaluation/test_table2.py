@@ -21,6 +21,7 @@ from objseg.evaluation.table2 import (
     seconds_per_expression,
     table,
 )
+from objseg.files import sha256
 from objseg.methods.configuration import Options, configure, conventional_prototxt
 
 SLIM = SIZES["slim"]
@@ -139,12 +140,14 @@ def weights(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_tool_times_methods(scenes, weights, tmp_path):
-    printed = run_tool(
+    command = (
         "tools/time_referit.py", "--data", scenes, "--size", "slim", "--method", "highres",
-        "--method", "whole-image", "--weights", weights, "--out", tmp_path, "--samples", 3,
-    ).stdout
+        "--method", "whole-image", "--weights", weights, "--out", tmp_path, "--keep", "--samples",
+    )
+    printed = run_tool(*command, 3).stdout
     outcome = json.loads((tmp_path / "timing.json").read_text())
     methods = outcome.pop("methods")
+    assert outcome.pop("of")["methods"][1]["weights"] == sha256(weights)
     assert outcome.pop("device") and outcome.pop("threads") >= 1
     assert outcome == {
         "data": "demo", "split": "test", "size": "slim", "samples": 3,
@@ -160,6 +163,10 @@ def test_the_tool_times_methods(scenes, weights, tmp_path):
     assert "demo (synthetic images, expressions made by a program), split test, size" in printed
     assert "0.325" not in printed  # the paper's time is that of its own size
     assert "time: 12/12 call" in printed
+    before = (tmp_path / "timing.json").read_bytes()
+    assert "kept" in run_tool(*command, 3).stdout  # times are made once,
+    assert (tmp_path / "timing.json").read_bytes() == before
+    assert "time: 4/4 call" in run_tool(*command, 1).stdout  # and again of something else
 
 
 def test_a_missing_file_stops_the_tool_before_it_measures(scenes, weights, tmp_path):

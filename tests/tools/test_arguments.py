@@ -21,6 +21,11 @@ def test_weights_of_any_path(text, methods, expected):
     assert chosen_weights([text], methods) == expected
 
 
+def test_a_folder_of_weights_is_for_every_model_that_is_not_named(tmp_path):
+    chosen = chosen_weights([str(tmp_path), "lowres=a"], ["lowres", "highres", "whole-image"])
+    assert chosen == {"lowres": "a", "highres": str(tmp_path)}
+
+
 def test_a_file_for_several_models_is_refused():
     with pytest.raises(UserError, match="which model is it for"):
         chosen_weights(["/x/run=3/w.caffemodel"], ["highres", "lowres"])

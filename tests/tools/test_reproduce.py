@@ -1,179 +1,204 @@
-"""The steps of a reproduction: a changed input redoes what depends on it, and nothing else."""
+"""The steps of a reproduction: which they are, and that a second run keeps what the first made."""
 
 import os
-import re
-import shutil
+import shlex
 import subprocess
 import sys
+import time
 
 import pytest
-from support.commands import load_tool
+from support.commands import load_tool, run_tool
 
 from models.registry import MODELS
-from models.sizes import SIZES
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
-from objseg.methods.configuration import Options, configure
-from objseg.regions.features import write_index
+from objseg.methods.table1 import METHODS
 
 reproduce = load_tool("reproduce")
-pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
 
-class Steps:
-    """A finished reproduction in a folder, all of its files made at second 1000."""
-
-    def __init__(self, folder, monkeypatch, *switches):
-        monkeypatch.setattr(sys, "argv", [
-            "reproduce.py", "--size", "slim", "--data", str(folder / "data"), "--raw",
-            str(folder / "raw"), "--out", str(folder / "out"), *switches,
-        ])
-        self.folder = folder
-        self.values = reproduce.variables(reproduce.parse(), cores=2, jobs=2)
-        for name in ("PROTOTXT", "TRUNK", "START_per-word"):  # copies: tests change their times
-            self.values[name] = folder / "inputs" / self.values[name].name
-        self.weights = {model: self.values[f"WEIGHTS_{model}"] for model in MODELS}
-        files = [
-            folder / "raw" / "RealGames.txt", folder / "data" / "index.json",
-            folder / "data" / "features" / "slim" / "index.json",
-            folder / "out" / "timing.json", folder / "out" / "report.html",
-            *(folder / "out" / "steps" / name for name in (
-                "switches", "published", "forest", "boxes.begun", "segments.begun")),
-            self.values["TRUNK"],
-            self.values["PROTOTXT"] / "deploy_crops.prototxt", *self.weights.values(),
-            *(folder / "out" / "steps" / name for name in ("boxes", "segments", *MODELS)),
-            *(self.values["PROTOTXT"] / f"{kind}_{model}.prototxt"
-              for model in MODELS for kind in ("train", "solver")),
-        ]
-        for path in files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            os.utime(path, (1000, 1000))
-
-    def after(self, *changed):
-        """What would run when files are ``changed``: a set of tools, and of models for train.py.
-
-        A model that starts afresh instead of going on is named with a "!" behind, and so are
-        proposals that may delete those of other settings.
-        """
-        for path in changed:
-            os.utime(self.folder / path, (2000, 2000))
-        done = subprocess.run(
-            ["make", "--dry-run", "--file", REPOSITORY / "tools" / "reproduce.mk",
-             *(f"{name}={value}" for name, value in self.values.items())],
-            capture_output=True, text=True, check=True,
-        )
-        fresh = set(re.findall(r"^rm -f .*/weights/([\w-]+)_iter_\*$", done.stdout, re.M))
-        tool = r"^(?:OPENBLAS_NUM_THREADS=\d+ )?python tools/(?!train)(\w+)\.py"
-        found = set(re.findall(tool, done.stdout, re.M))
-        kinds = [kind + "!" * bool(overwrite) for kind, overwrite in re.findall(
-            r"make_proposals.py .*--kind (\w+).*\\\n(?:.*(--overwrite))?", done.stdout
-        )]
-        trained = re.findall(r"^python tools/train\.py --model ([\w-]+)", done.stdout, re.M)
-        return (found - {"make_proposals"} | {*kinds}
-                | {model + "!" * (model in fresh) for model in trained})
+def plan(monkeypatch, *words):
+    """Return the Plan for the slim size with the arguments ``words``."""
+    monkeypatch.setattr(sys, "argv", ["reproduce.py", "--size", "slim", *map(str, words)])
+    return reproduce.Plan(reproduce.parse())
 
 
-@pytest.fixture
-def steps(tmp_path, monkeypatch):
-    return Steps(tmp_path, monkeypatch)
+def steps_of(made):
+    return [*made.data(), *made.training(), *made.report()]
 
 
-LAST = {"time_referit", "eval_referit"}
+def test_every_command_is_one_that_its_tool_understands(monkeypatch, tmp_path):
+    made = plan(monkeypatch, "--out", tmp_path, "--published", tmp_path, "--", "--batch", 24)
+    for step in steps_of(made):
+        tool, *words = step.command
+        monkeypatch.setattr(sys, "argv", [tool, *words])
+        module = load_tool(tool.removeprefix("tools/").removesuffix(".py"))
+        if hasattr(module, "parse"):  # ends the test where it does not
+            module.parse()
 
 
-def test_nothing_changed_nothing_runs(steps):
-    assert steps.after() == set()
+def test_all_of_table_1_trains_every_model_on_what_it_needs(monkeypatch, tmp_path):
+    after = {step.name: step.after for step in steps_of(plan(monkeypatch, "--out", tmp_path))}
+    assert [name for name in after if name.startswith("train")] == [f"train {m}" for m in MODELS]
+    for model in ("scrc", "grounder"):
+        assert "compute features" in after[f"train {model}"]
+    assert "propose segments" in after["train mcg"] and "train lowres" in after["train highres"]
+    assert "compute features" not in after["train lowres"]
 
 
-@pytest.mark.parametrize("changed, expected", [
-    ("out/timing.json", {"eval_referit"}),
-    ("data/features/slim/index.json", {"scrc!", "grounder!", *LAST}),
-    ("out/steps/segments", {"mcg!", *LAST}),
-    ("out/steps/forest", {"boxes!", "extract_features", "scrc!", "grounder!", *LAST}),
-    ("out/steps/boxes", {"extract_features", "scrc!", "grounder!", *LAST}),
-    ("inputs/slim/train_grounder.prototxt", {"grounder!", *LAST}),
-    ("inputs/slim/solver_lowres.prototxt", {"lowres!", "highres!", *LAST}),
-    ("inputs/slim/train_highres.prototxt", {"highres!", *LAST}),
-    ("inputs/slim/deploy_crops.prototxt", {"extract_features", "scrc!", "grounder!", *LAST}),
-    ("out/steps/switches", {*(f"{model}!" for model in MODELS), *LAST}),
-    ("data/index.json", {"boxes!", "segments!", "extract_features",
-                         *(f"{model}!" for model in MODELS), *LAST}),
-])
-def test_a_changed_input_redoes_what_depends_on_it(steps, changed, expected):
-    assert steps.after(changed) == expected
+def test_the_demo_trains_the_two_stages_alone(monkeypatch, tmp_path):
+    made = plan(monkeypatch, "--out", tmp_path, "--no-timing", "--method", "highres",
+                "--method", "whole-image")
+    assert [step.name for step in steps_of(made)] == [
+        "draw the scenes", "prepare the data", "train lowres", "train highres",
+        "score the methods",
+    ]
 
 
-def test_changed_raw_data_redoes_everything(steps):
-    steps.after("raw/RealGames.txt")
-    assert steps.after() >= {"prepare_referit", "boxes!", "segments!", "extract_features", *LAST}
+def test_a_model_that_cannot_be_trained_leaves_the_others_report(monkeypatch, tmp_path):
+    made = plan(monkeypatch, "--out", tmp_path)
+    failed = ["train scrc", "train lowres", "train highres"]
+    words = {step.name: step.command for step in made.report(failed)}
+    scored = {name for name, method in METHODS.items() if f"train {method.model}" not in failed}
+    assert {f"--method={name}" for name in scored} == {
+        word for word in words["score the methods"] if word.startswith("--method")}
+    assert "--method=scrc-grabcut" not in words["time the methods"]
+    assert "--method=grounder-grabcut" in words["time the methods"]
 
 
-def test_other_lists_replace_what_was_begun_here_and_nothing_else(steps):
-    (steps.folder / "out" / "steps" / "segments.begun").unlink()
-    assert steps.after("out/steps/published") >= {"boxes!", "segments", "extract_features", "mcg!"}
+def test_the_cores_are_shared_by_steps_that_run_at_the_same_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(reproduce, "available_cores", lambda: 8)
+    threads = {jobs: {step.name: step.threads for step in steps_of(
+        plan(monkeypatch, "--out", tmp_path, "--jobs", jobs))} for jobs in (1, 2)}
+    assert (threads[1]["train lowres"], threads[2]["train lowres"]) == (8, 4)
+    for of_jobs in threads.values():
+        assert of_jobs["time the methods"] == 8 and of_jobs["score the methods"] == 1
 
 
-def test_lists_that_arrive_are_taken(steps):
-    steps.values["PUBLISHED"] = steps.folder / "lists"
-    steps.values["PUBLISHED"].mkdir()
-    assert steps.after() >= {"boxes!", "segments!"}
+def test_proposals_of_other_settings_are_replaced_only_if_they_began_here(monkeypatch, tmp_path):
+    made = plan(monkeypatch, "--out", tmp_path)
+    commands = [step.command for step in made.data() if step.name == "propose boxes"]
+    assert "--overwrite" not in commands[0]
+    made.begun("boxes").parent.mkdir()
+    made.begun("boxes").touch()
+    words = {step.name: step.command for step in made.data()}
+    assert "--overwrite" in words["propose boxes"]
+    assert "--overwrite" not in words["propose segments"]
 
 
-def test_new_photographs_are_prepared(steps):
-    (steps.folder / "raw" / "images").mkdir()
-    assert "prepare_referit" in steps.after()
+def test_data_prepared_elsewhere_need_no_raw_data(monkeypatch, tmp_path):
+    (tmp_path / "index.json").touch()
+    words = ("--data", tmp_path, "--raw", tmp_path / "no", "--out", tmp_path)
+    assert "prepare the data" not in [step.name for step in plan(monkeypatch, *words).data()]
+    (tmp_path / "index.json").unlink()
+    assert "prepare the data" in [step.name for step in plan(monkeypatch, *words).data()]
 
 
-def test_interrupted_training_goes_on(steps):
-    steps.weights["scrc"].unlink()
-    assert steps.after() == {"scrc", *LAST}
-
-
-def test_stage_two_follows_stage_one(steps):
-    steps.weights["lowres"].unlink()
-    assert steps.after() == {"lowres", "highres!", *LAST}
-
-
-def test_missing_raw_data_leaves_the_prepared(steps):
-    shutil.rmtree(steps.folder / "raw")
-    assert steps.after() == set()
-
-
-def test_switches_of_training_name_the_weights(tmp_path, monkeypatch):
-    steps = Steps(tmp_path, monkeypatch, "--", "--iterations", "7", "--train-convnet")
-    assert steps.weights["mcg"].name == "mcg_iter_7.caffemodel"
-    assert steps.values["SWITCHES"] == "--iterations 7 --train-convnet"
-
-
-def test_the_nets_that_the_switches_made_are_evaluated(tmp_path, monkeypatch, scenes):
-    """In the folder where training leaves them there is no net for the crops of boxes."""
-    prototxt = tmp_path / "out" / "weights" / "prototxt"
-    steps = Steps(tmp_path, monkeypatch, "--", "--vocabulary-size", "3000")
-    assert steps.values["NAMED"].startswith(f"--prototxt {prototxt} --weights ")
-    prototxt.mkdir()
-    (prototxt / "deploy_grounder.prototxt").touch()
-    features = tmp_path / "data" / "features" / "slim"
-    write_index(features, tmp_path / "data", {}, {}, 1, 1, "a trunk")
-    for cached, other in ((True, {"features": features}), (False, {"features": None})):
-        made = configure(
-            "grounder-bbox", SIZES["slim"], tmp_path / "data",
-            Options(steps.weights["grounder"], scenes / "vocabulary.txt", prototxt, cached=cached),
-        )
-        assert made.deploy == prototxt / "deploy_grounder.prototxt"
-        assert {"features": made.features} == other and (made.crops is None) == cached
+def test_a_wrong_switch_of_training_ends_at_once(tmp_path):
+    done = run_tool("tools/reproduce.py", "--out", tmp_path / "out", "--", "--iteration", "x",
+                    check=False)
+    assert done.returncode == 2 and "invalid int value" in done.stdout
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_trunk_is_named_with_the_command_that_makes_it(tmp_path, monkeypatch):
-    steps = Steps(tmp_path, monkeypatch)
-    without = {**steps.values, "TRUNK": tmp_path / "no"}
-    monkeypatch.setattr(reproduce, "variables", lambda *_: without)
-    with pytest.raises(UserError, match="no does not exist.*tools/pretrain_trunk.py"):
+    plan(monkeypatch, "--out", tmp_path)
+    monkeypatch.setattr(reproduce, "REPOSITORY", tmp_path)
+    with pytest.raises(UserError, match="slim_trunk.caffemodel does not exist.*pretrain_trunk.py"):
         reproduce.main()
 
 
-def test_a_name_that_make_cannot_handle_is_refused(tmp_path, monkeypatch):
-    Steps(tmp_path, monkeypatch)
-    sys.argv[sys.argv.index("--data") + 1] = str(tmp_path / "my data")
-    with pytest.raises(UserError, match="make cannot handle this name"):
-        reproduce.main()
+def test_afresh_moves_what_was_there(tmp_path):
+    out = tmp_path / "demo"
+    for expected in ("demo.1", "demo.2"):
+        out.mkdir()
+        (out / expected).touch()
+        reproduce.set_aside(out)
+        assert (tmp_path / expected / expected).exists() and not out.exists()
+    reproduce.set_aside(out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.1", "demo.2"]
+
+
+class Small:
+    """A reproduction of the two stages in a few iterations, in folders with awkward names."""
+
+    def __init__(self, folder):
+        self.raw, self.data = folder / "raw='1' $#%", folder / "da ta:\\"
+        self.out = folder / 'out="2"\n'
+        run_tool("tools/make_demo_data.py", "--out", self.raw, "--train", 6, "--val", 1,
+                 "--test", 2)
+        self.command = [
+            "tools/reproduce.py", "--size", "slim", "--raw", self.raw, "--data", self.data,
+            "--out", self.out, "--no-timing", "--jobs", 2, "--method", "highres", "--",
+            "--iterations", 2, "--batch", 4, "--workers", 1,
+        ]
+
+    def run(self, *words, **settings):
+        return run_tool(*self.command, *words, **settings)
+
+    def weights(self):
+        """{name: (time, content)} of the weights."""
+        return {path.name: (path.stat().st_mtime_ns, path.read_bytes())
+                for path in sorted((self.out / "weights").glob("*.caffemodel"))}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    made = Small(tmp_path_factory.mktemp("small"))
+    made.first = made.run().stdout
+    return made
+
+
+@pytest.mark.slow
+def test_the_command_that_it_ends_with_works_when_pasted(small, tmp_path):
+    assert (small.out / "report.html").is_file()
+    command = small.first.rpartition("now try: python ")[2].rstrip("\n")
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.quote(sys.executable)} {command} --out {tmp_path}"],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not in the vocabulary" not in done.stderr and list(tmp_path.glob("*_mask.png"))
+
+
+@pytest.mark.slow
+def test_files_dated_in_the_future_cost_nothing(small):
+    """Times of other clocks, in an archive or on a file server, must not cost a training."""
+    before = small.weights()
+    assert before
+    for path in (*small.raw.rglob("*"), small.data / "index.json"):
+        os.utime(path, (2e9, 2e9))
+    printed = small.run().stdout
+    assert small.weights() == before
+    assert printed.count("this run has finished") == 2
+
+
+@pytest.mark.slow
+def test_other_inputs_train_again_beside_what_was_there(small):
+    before = {content for _, content in small.weights().values()}
+    small.run("--seed", 2)
+    moved = {path.read_bytes()
+             for path in (small.out / "weights").glob("earlier_*/*.caffemodel")}
+    assert before <= moved
+    assert not before & {content for _, content in small.weights().values()}
+
+
+@pytest.mark.slow
+def test_a_terminated_reproduction_stops_its_training_and_goes_on(small):
+    log = small.out / "weights" / "lowres_log.csv"
+    log.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, *map(str, small.command), "--iterations", "20"], cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+    )
+    while not log.exists() or log.read_text().count("\n") < 4:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(60) == 143
+    stopped = max(int(path.stem.split("_")[-1])
+                  for path in (small.out / "weights").glob("lowres_iter_*.solverstate"))
+    assert 3 <= stopped < 20
+    done = small.run("--iterations", 20)
+    assert f"lowres_iter_{stopped}.solverstate" in done.stdout
+    assert (small.out / "report.html").exists()
