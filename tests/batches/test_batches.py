@@ -188,8 +188,8 @@ def test_the_data_layer_serves_the_batches_as_caffe_wants_them(scenes, tmp_path,
 
 def test_a_data_layer_names_the_tops_that_it_wants(scenes, tmp_path):
     path = tmp_path / "net.prototxt"
-    path.write_text(f"""layer {{ name: "data" type: "Python" top: "image" top: "label" python_param {{
-        module: "ours_data" layer: "OursDataLayer"
+    path.write_text(f"""layer {{ name: "data" type: "Python" top: "image" top: "label"
+        python_param {{ module: "ours_data" layer: "OursDataLayer"
         param_str: '{json.dumps(asdict(settings(scenes)))}' }} }}""")
     with pytest.raises(UserError, match="2 tops, expected image, tokens, continuation, label, im"):
         caffe.Net(str(path), caffe.TRAIN)
