@@ -47,11 +47,11 @@ def parse():
     return parser.parse_args()
 
 
-def write_report(request, out, by_pass, unreadable, unavailable):
+def write_report(request, out, by_pass, unavailable):
     """Print Table 1 and write the report of what :func:`evaluate` returned."""
     evaluations = [evaluation for group in by_pass for evaluation in group]
     command = shlex.join(["python", "tools/eval_referit.py", *sys.argv[1:]])
-    outcome = results(request, evaluations, unreadable, unavailable, command)
+    outcome = results(request, evaluations, unavailable, command)
     print(terminal(outcome))
     report = out
     if request.limit is not None:  # the report of all samples stays
@@ -79,12 +79,12 @@ def main():
                 for title, why in choice.unavailable.items():
                     print(f"left out: {title}: {why}", file=sys.stderr)
                 request = Request(choice.dataset, options.split, options.size, options.limit)
-                by_pass, unreadable = evaluate(
+                by_pass = evaluate(
                     request, configurations, choice.out / "journal", net_workers(options), ranks
                 )
         ranks.end()
         if ranks.rank == 0:
-            write_report(request, choice.out, by_pass, unreadable, choice.unavailable)
+            write_report(request, choice.out, by_pass, choice.unavailable)
 
 
 if __name__ == "__main__":

@@ -55,16 +55,15 @@ def main():
     for title, why in unavailable.items():
         print(f"left out: {title}: {why}", file=sys.stderr)
     made_of = {
-        "data set": dataset.identity, "samples": options.samples, "gpu": options.gpu,
+        "data set": dataset.identity, "split": options.split, "samples": options.samples,
+        "gpu": options.gpu,
         "methods": [configuration.identity() for configuration in configurations],
     }
     times = out / "timing.json"
     if options.keep and basis(times) == made_of:
         print(f"{times}: made of the same data and weights, kept")
         return
-    cases, problems = draw_cases(dataset, options.split, options.samples)
-    for problem in problems:
-        print(f"skipped: {problem}", file=sys.stderr)
+    cases = draw_cases(dataset, options.split, options.samples)
 
     # Loading Caffe takes its time; by now the input is known to be good.
     from objseg.caffe.devices import device_name, use_device

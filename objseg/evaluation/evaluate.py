@@ -8,14 +8,13 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from objseg.data.dataset import Dataset, Sample
-from objseg.data.images import ImageError
 from objseg.data.masks import bounding_box
 from objseg.errors import UserError
 from objseg.evaluation.journal import Journal
@@ -66,12 +65,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The measured areas of every scored sample, in the data set's order.
+    """The measured areas of every sample, in the data set's order.
 
     ``intersections`` and ``unions`` are int64 (N,) in pixels, ``boxes`` int64 (N, 4) the bounding
     boxes of the masks (xmin, ymin, xmax, ymax in inclusive pixels; -1 for an empty mask),
-    ``samples`` the N samples, ``skipped`` the number of samples whose image could not be read,
-    ``tally`` {what did not go as usual: number of samples}, ``identity`` that of the Request.
+    ``samples`` the N samples, ``tally`` {what did not go as usual: number of samples}, ``identity``
+    that of the Request.
     """
 
     configuration: Configuration
@@ -80,7 +79,6 @@ class Evaluation:
     intersections: np.ndarray
     unions: np.ndarray
     boxes: np.ndarray
-    skipped: int
     tally: Counter
 
     @property
@@ -96,22 +94,24 @@ class Evaluation:
 
 def evaluate(
     request: Request, configurations: list[Configuration], folder: Path, workers=1, ranks=ALONE
-) -> tuple[list[list[Evaluation]], dict[str, str]]:
+) -> list[list[Evaluation]]:
     """Score the samples of a Request by several methods; the journals are kept in ``folder``.
 
     Several ``workers`` are processes with a net each, on the same number of BLAS threads as this
     one, so that sums are rounded alike and the result is the same to the last pixel; several
-    ``ranks`` are that, too, and all but this one call :func:`assist`. An image of the journal is
-    taken as scored only while its picture and its masks are those that were prepared.
+    ``ranks`` are that, too, and all but this one call :func:`assist`.
 
-    Returns a list of Evaluations, all of the same samples, for each of
-    :func:`objseg.methods.table1.group_by_net`, and {id of an image that could not be read: why}.
-    Raises UserError when no sample could be scored or a worker dies, DatasetError for a changed
-    picture or mask.
+    Returns a list of Evaluations for each of :func:`objseg.methods.table1.group_by_net`. Raises
+    UserError when there is no sample or a worker dies, ImageError or DatasetError for a picture or
+    mask that is damaged or not the one that was prepared, also where a journal has its results.
     """
-    images, by_pass, unreadable = request.images, [], {}
-    asked = sum(map(len, images))
-    unchanged = cache(lambda image: _is_unchanged(request.dataset, image))
+    if not request.images:
+        raise UserError(
+            f"{request.dataset.directory}: the split {request.split} has no sample to score; "
+            "choose another one with --split"
+        )
+    _check_files(request)
+    by_pass = []
     for group in group_by_net(configurations):
         with contextlib.ExitStack() as stack:
             journals = [
@@ -119,25 +119,17 @@ def evaluate(
                 for configuration in group
             ]
             todo = [
-                samples for samples in images
+                samples for samples in request.images
                 if not all(journal.holds(samples) for journal in journals)
-                or not unchanged(samples[0].image)
             ]
             scored = _score_all(Scorer(request.dataset, group), todo, workers, ranks)
             with contextlib.closing(scored):  # a break or an error here stops the workers too
-                unreadable |= _keep(scored, journals, asked, sum(map(len, todo)))
-        images = [samples for samples in images if samples[0].image.id not in unreadable]
-        if not images:
-            raise UserError(
-                f"no sample of the split {request.split} of {request.dataset.directory} could be "
-                f"scored: {asked} samples, {len(unreadable)} unreadable images"
-            )
-        by_pass.append(list(zip(group, journals)))
-    evaluations = [
-        [_gather(configuration, journal, images, asked) for configuration, journal in group]
-        for group in by_pass
-    ]
-    return evaluations, unreadable
+                _keep(scored, journals, request, sum(map(len, todo)))
+        by_pass.append([
+            _gather(configuration, journal, request)
+            for configuration, journal in zip(group, journals)
+        ])
+    return by_pass
 
 
 def assist(dataset: Dataset, configurations: list[Configuration], ranks) -> None:
@@ -146,45 +138,40 @@ def assist(dataset: Dataset, configurations: list[Configuration], ranks) -> None
         ranks.assist(Scorer(dataset, group))
 
 
-def _is_unchanged(dataset, image):
-    """Say whether the picture is the one that was prepared; raise DatasetError for other masks."""
-    dataset.masks(image)
-    try:
-        return image.sha256 is None or sha256(image.path) == image.sha256
-    except OSError:
-        return False
+def _check_files(request):
+    """Compare pictures and masks with what was prepared; takes 1.5 ms per image."""
+    with Progress(len(request.images), "check", "image") as progress:
+        for (sample, *_) in request.images:
+            image = sample.image
+            request.dataset.masks(image)
+            if not image.path.is_file() or sha256(image.path) != image.sha256:
+                request.dataset.pixels(image)  # says what is wrong with it
+            progress.advance()
 
 
-def _keep(scored, journals, asked, left):
-    """Write what a Scorer found to the journals; returns {id of an unreadable image: why}.
-
-    Shows progress over the samples ``asked`` for, of which ``left`` are not scored yet.
-    """
-    unreadable, first = {}, METHODS[journals[0].identity["method"]]
+def _keep(scored, journals, request, left):
+    """Write what a Scorer returns to the journals; ``left`` is the number of samples to come."""
+    first, asked = METHODS[journals[0].identity["method"]], sum(map(len, request.images))
     title = first.model if journals[1:] else first.name
     with Progress(asked, title, "sample", initial=asked - left) as progress:
-        for image_id, count, results, problem in scored:
-            if problem:
-                unreadable[image_id] = problem
-                progress.write(f"skipped: {problem}")
+        for image_id, results in scored:
             for journal, result in zip(journals, results):
                 journal.append(image_id, *result)
-            progress.advance(count)
-    return unreadable
+            progress.advance(len(results[0][0]))
 
 
-def _gather(configuration, journal, images, asked):
-    """Return the Evaluation of ``images``, lists of samples that are all in the journal.
+def _gather(configuration, journal, request):
+    """Return the Evaluation of all samples of the Request from the journal.
 
     The tally is that of whole images, also where only the first samples of the last were asked for.
     """
-    samples = [sample for group in images for sample in group]
-    rows = [row for group in images for row in journal.found[group[0].image.id][: len(group)]]
+    images = {samples[0].image.id: samples for samples in request.images}
+    samples = [sample for group in images.values() for sample in group]
+    rows = [row for name, group in images.items() for row in journal.found[name][: len(group)]]
     columns = np.array(rows, np.int64)
-    tally = sum((journal.tallies[group[0].image.id] for group in images), Counter())
     return Evaluation(
         configuration, journal.identity, samples, *columns[:, :2].T, columns[:, 2:],
-        asked - len(samples), tally,
+        sum((journal.tallies[name] for name in images), Counter()),
     )
 
 
@@ -195,28 +182,23 @@ class Scorer:
         self.dataset, self.configurations = dataset, configurations
         self.methods = None
 
-    def __call__(self, samples: list[Sample]) -> tuple[str, int, list, str | None]:
+    def __call__(self, samples: list[Sample]) -> tuple[str, list[tuple[list, Counter]]]:
         """Score ``samples``, all of one image.
 
-        Returns (image id, number of samples, results, None); the results are a pair for each
-        Configuration, (rows of the journal's COLUMNS, tally). They are empty, with a message as the
-        last value, when the image cannot be read.
+        Returns the image's id, and a pair for each Configuration: (rows of the journal's COLUMNS,
+        tally). Raises ImageError and DatasetError.
         """
         image = samples[0].image
-        try:
-            pixels, truth = self.dataset.pixels_and_masks(image)
-        except ImageError as error:
-            return image.id, len(samples), [], str(error)
+        pixels, truth = self.dataset.pixels_and_masks(image)
         self.methods = self.methods or open_methods(self.configurations)
         drawn = self.methods(pixels, [sample.expression for sample in samples], image.id)
-        results = [
+        return image.id, [
             ([
                 [*areas(mask, truth[sample.region.id]), *(bounding_box(mask) or NO_BOX)]
                 for mask, sample in zip(masks, samples)
             ], tally)
             for masks, tally in drawn
         ]
-        return image.id, len(samples), results, None
 
 
 def _score_all(scorer, tasks, workers, ranks) -> Iterator:

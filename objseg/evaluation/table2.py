@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from objseg.data.dataset import Dataset
-from objseg.data.images import ImageError
 from objseg.errors import UserError
 from objseg.evaluation.report.text import noted_data
 
@@ -27,32 +26,26 @@ class Case(NamedTuple):
     one: str
 
 
-def draw_cases(dataset: Dataset, split: str, count: int) -> tuple[list[Case], list[str]]:
+def draw_cases(dataset: Dataset, split: str, count: int) -> list[Case]:
     """Draw ``count`` images at random, always the same ones, from those with an expression.
 
-    Returns a list of Cases, fewer where the split has fewer images, and a list of messages on
-    images that could not be read, in whose place others are drawn. Raises UserError where no image
-    is left.
+    Returns fewer Cases where the split has fewer such images. Raises UserError where it has none,
+    ImageError and DatasetError as the data set's ``pixels`` does.
     """
-    random, cases, problems = np.random.RandomState(SEED), [], []
+    random, cases = np.random.RandomState(SEED), []
     images = dataset.images(split)
     for number in random.permutation(len(images)):
         image = images[number]
         expressions = [text for region in image.regions for text in region.expressions]
-        if not expressions or len(cases) == count:
-            continue
-        try:
-            pixels, _ = dataset.pixels_and_masks(image)
-        except ImageError as error:
-            problems.append(str(error))
-            continue
-        cases.append(Case(pixels, expressions, random.choice(expressions)))
+        if expressions and len(cases) < count:
+            one = random.choice(expressions)
+            cases.append(Case(dataset.pixels(image), expressions, one))
     if not cases:
         raise UserError(
-            f"{dataset.directory}: the split {split} has no readable image with an expression "
-            f"({len(images)} images, {len(problems)} unreadable); there is nothing to time"
+            f"{dataset.directory}: the split {split} has no image with an expression "
+            f"({len(images)} images); there is nothing to time"
         )
-    return cases, problems
+    return cases
 
 
 def seconds_per_expression(

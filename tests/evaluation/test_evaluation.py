@@ -1,18 +1,20 @@
-"""Evaluation on a small data set: numbers, interruption, workers, unreadable images."""
+"""Evaluation on a small data set: numbers, interruption, workers, changed files."""
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
-from support.halves import EXPRESSIONS, evaluate_all, make_dataset, run
+from support.halves import EXPRESSIONS, make_dataset, run
 
 from models.sizes import SIZES
 from objseg.data.dataset import Dataset, DatasetError
+from objseg.data.images import ImageError
 from objseg.data.masks import save_masks
 from objseg.errors import UserError
 from objseg.evaluation.evaluate import Request, evaluate
@@ -65,7 +67,6 @@ def test_numbers_order_and_one_call_an_image(dataset, fake, tmp_path):
     assert [sample.region.id for sample in result.samples[:5]] == ["0_1"] * 3 + ["0_2", "1_1"]
     assert result.unions.tolist() == [a for h in heights for a in [30 * h] * 3 + [45 * h]]
     assert result.intersections.tolist() == [a for h in heights for a in [30 * h] * 3 + [15 * h]]
-    assert result.skipped == 0
 
 
 def test_stopped_evaluation_goes_on(dataset, fake, tmp_path, monkeypatch):
@@ -142,21 +143,24 @@ def test_key_changes_with_everything_that_changes_the_numbers(tmp_path):
     assert key_of(dict(reversed(list(first.items())))) == key_of(first)
 
 
-def test_unreadable_image_is_reported_once_and_counted(dataset, fake, tmp_path, capsys):
-    path = dataset.image_dir / "2.jpg"
-    content = path.read_bytes()
-    path.write_bytes(content[:300])
-    by_pass, unreadable = evaluate_all(dataset, tmp_path, "whole-image", "fake")
-    evaluations = [evaluation for (evaluation,) in by_pass]
-    assert [evaluation.skipped for evaluation in evaluations] == [4, 4]
-    assert [len(evaluation.unions) for evaluation in evaluations] == [16, 16]
-    assert list(unreadable) == ["2"] and "2.jpg: a truncated or damaged JPEG" in unreadable["2"]
-    assert capsys.readouterr().err.count("2.jpg: a truncated or damaged JPEG") == 1
-
-    path.write_bytes(content)  # a repaired image is scored at the next run
-    assert run(dataset, tmp_path).skipped == 0
-    path.unlink()  # and one that has gone since is not
-    assert run(dataset, tmp_path).skipped == 4
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("content", [None, b"", b"cut"])
+def test_an_unreadable_picture_is_an_error_before_anything_is_scored(
+    dataset, fake, tmp_path, before, content
+):
+    if before:
+        run(dataset, tmp_path)
+        del fake[:]
+    path = dataset.image_dir / "4.jpg"
+    whole = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content and whole[:300])
+    with pytest.raises(ImageError, match=r"4\.jpg"):
+        run(dataset, tmp_path)
+    assert fake == []
+    path.write_bytes(whole)
+    assert len(run(dataset, tmp_path).samples) == 20
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -200,12 +204,11 @@ def test_results_of_other_pictures_or_masks_are_not_used(dataset, fake, tmp_path
 
 
 def test_nothing_to_score_is_an_error(dataset, fake, tmp_path):
-    with pytest.raises(UserError, match="no sample of the split test"):
+    with pytest.raises(UserError, match="the split test has no sample"):
         run(dataset, tmp_path, limit=0)
 
 
 def test_workers_find_the_same(dataset, tmp_path):
-    (dataset.image_dir / "3.jpg").write_bytes(b"")
     one, three = (
         run(dataset, tmp_path / str(workers), "whole-image", workers=workers)
         for workers in (1, 3)
@@ -213,7 +216,6 @@ def test_workers_find_the_same(dataset, tmp_path):
     assert one.samples == three.samples
     np.testing.assert_array_equal(one.intersections, three.intersections)
     np.testing.assert_array_equal(one.unions, three.unions)
-    assert one.skipped == three.skipped == 4
 
 
 def test_a_dead_worker_is_an_error_and_its_results_are_kept(dataset, fake, tmp_path, monkeypatch):
@@ -254,7 +256,7 @@ def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
             "highres", SLIM, dataset.directory,
             Options(tmp_path / "random.caffemodel", compat_authors="compat" in options),
         )
-        ((result,),), _ = evaluate(
+        ((result,),) = evaluate(
             Request(dataset), [configuration], tmp_path / str(options), options.get("workers", 1)
         )
         found.append(np.stack([result.intersections, result.unions]))
@@ -322,6 +324,30 @@ def test_command_line(dataset, tmp_path):
     assert "limited to the first 7: 7 samples scored" in done.stdout
     assert files <= set(os.listdir(tmp_path / "out" / "first7"))
     assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="Open MPI is not installed")
+def test_other_ranks_end_while_the_first_draws(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import os, time\n"
+        "from objseg.parallel.ranks import open_ranks\n"
+        "ranks = open_ranks(True)\n"
+        "pids = ranks.communicator.allgather(os.getpid())\n"
+        "ranks.end()\n"
+        "if ranks.rank == 0:\n"
+        "    until = time.monotonic() + 60\n"
+        "    while os.path.exists(f'/proc/{pids[1]}') and time.monotonic() < until:\n"
+        "        time.sleep(0.1)\n"
+        "    print('alone', time.monotonic() < until)\n"
+    )
+    done = subprocess.run(
+        ["mpirun", "--oversubscribe", "-n", "2", sys.executable,
+         tmp_path / "script.py"],
+        capture_output=True, text=True, timeout=120, cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.stdout == "alone True\n", done.stderr
 
 
 @pytest.mark.slow

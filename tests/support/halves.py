@@ -51,7 +51,7 @@ def make_dataset(directory: Path, count: int = 5, right: tuple = (), **about) ->
 
 def evaluate_all(
     dataset: Dataset, folder: Path, *names: str, limit: int | None = None, workers: int = 1
-) -> tuple[list[list[Evaluation]], dict[str, str]]:
+) -> list[list[Evaluation]]:
     """Evaluate methods on the test split; returns what evaluate() does."""
     configurations = [Configuration(name) for name in names]
     return evaluate(Request(dataset, limit=limit), configurations, folder, workers)
@@ -59,5 +59,5 @@ def evaluate_all(
 
 def run(dataset: Dataset, folder: Path, name: str = "fake", **settings) -> Evaluation:
     """Evaluate one method by :func:`evaluate_all`; returns its Evaluation."""
-    ((evaluation,),), _ = evaluate_all(dataset, folder, name, **settings)
+    ((evaluation,),) = evaluate_all(dataset, folder, name, **settings)
     return evaluation

@@ -81,6 +81,5 @@ def _facts(outcome):
         if method["identity"]["compat_authors"]:
             facts.append((method["method"], "mapped to the image in the way of the authors' code"))
     facts += [(f"weights of {', '.join(names)}", file) for file, names in weights.items()]
-    facts += [(f"unreadable {image}", text) for image, text in outcome["unreadable"].items()]
-    facts.append(("versions", ", ".join(f"{k} {v}" for k, v in outcome["versions"].items())))
-    return facts
+    versions = ", ".join(f"{name} {number}" for name, number in outcome["versions"].items())
+    return [*facts, ("versions", versions)]

@@ -38,14 +38,12 @@ PAPER_BOX_ACCURACY = {"scrc-bbox": 17.93, "grounder-bbox": 26.93}
 
 
 def results(
-    request: Request, evaluations: list[Evaluation], unreadable: dict[str, str],
-    unavailable: dict[str, str], command: str,
+    request: Request, evaluations: list[Evaluation], unavailable: dict[str, str], command: str
 ) -> dict:
     """Collect everything that was measured as plain values; fractions are in [0, 1].
 
-    ``unreadable`` is {image id: message}, ``unavailable`` {title of a method that could not be
-    evaluated: message}, ``command`` the command line. The papers' figures, in percent, are there
-    only for what they measured.
+    ``unavailable`` is {title of a method that could not be evaluated: why}, ``command`` the command
+    line. The papers' figures, in percent, are there only for what they measured.
     """
     return {
         "data": request.dataset.name,
@@ -54,8 +52,8 @@ def results(
         "size": request.size,
         "limit": request.limit,
         "notes": list(request.dataset.about.notes),
-        "unreadable": dict(unreadable),
-        "unavailable": dict(unavailable),
+        "samples": len(evaluations[0].samples),
+        "unavailable": unavailable,
         "methods": [_measured(evaluation, request.is_papers) for evaluation in evaluations],
         "command": command,
         "versions": versions(),
@@ -73,8 +71,6 @@ def _measured(evaluation, is_papers):
         "box_accuracy": box_accuracy(evaluation.boxes, [s.region.box for s in samples]),
         "intervals": bootstrap(*areas, [s.image.id for s in samples]),
         "by_length": dict(by_length(*areas, [len(tokenize(s.expression)) for s in samples])),
-        "scored": len(samples),
-        "skipped": evaluation.skipped,
         "tally": dict(evaluation.tally),
         "paper": list(method.paper) if is_papers else None,
         "paper_box_accuracy": PAPER_BOX_ACCURACY.get(method.name) if is_papers else None,

@@ -21,17 +21,10 @@ def terminal(outcome: dict) -> str:
 
 
 def summary(outcome: dict) -> str:
-    """Return a line: which data, how many samples were scored, how many were not and why."""
-    scored = max(method["scored"] for method in outcome["methods"])
-    skipped = max(method["skipped"] for method in outcome["methods"])
-    images = len(outcome["unreadable"])
-    skips = "none skipped"
-    if skipped:
-        images = "1 image" if images == 1 else f"{images} images"
-        skips = f"{skipped} samples skipped ({images} unreadable)"
+    """Return a line: which data, and how many samples were scored."""
     limit = f", limited to the first {outcome['limit']}" if outcome["limit"] else ""
-    return (f"data {noted_data(outcome)}, split {outcome['split']}{limit}: {scored} samples "
-            f"scored, {skips}")
+    return (f"data {noted_data(outcome)}, split {outcome['split']}{limit}: {outcome['samples']} "
+            "samples scored")
 
 
 def noted_data(outcome: dict) -> str:
