@@ -10,7 +10,8 @@ from objseg.caffe.weights import read_net
 from objseg.data.dataset import Dataset
 from objseg.data.masks import save_masks
 from objseg.data.prepare import prepare
-from objseg.regions.features import RegionFeatures, features_key, save_features, write_index
+from objseg.regions.extraction import save_features, write_index
+from objseg.regions.features import RegionFeatures, features_key
 from objseg.regions.proposals import PROPOSALS, candidates
 from objseg.regions.segments import segments_file
 from objseg.synthesis.demo_data import write_lists, write_scene
@@ -58,11 +59,11 @@ def _random_features(dataset, images, folder, fc7, fc8):
         corners = random.randint(0, (image.width, image.height), (PROPOSALS, 2, 2))
         others = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
         boxes = candidates(np.vstack([truth, others]), image.width, image.height)
-        keys[image.id] = features_key("random", boxes, image.regions)
+        keys[image.id] = features_key("random", boxes, image)
         save_features(
             folder / f"{image.id}.h5",
             RegionFeatures(boxes, draw(len(boxes), fc7), draw(len(boxes), fc8), draw(fc7),
                            image.width, image.height),
             [region.id for region in image.regions], draw(len(truth), fc8), keys[image.id],
         )
-    write_index(folder, dataset.directory, keys, {}, fc7, fc8, "random")
+    write_index(folder, dataset, keys, {}, fc7, fc8, "random")

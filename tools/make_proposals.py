@@ -19,7 +19,7 @@ from common.arguments import REFERIT, Parser, add_data, add_workers, positive
 from objseg.errors import UserError
 from objseg.data.dataset import SPLITS, Dataset
 from objseg.regions.edge_boxes import default_forest
-from objseg.regions.making import Boxes, Segments, make_proposals, recall
+from objseg.regions.making import Boxes, Published, Segments, make_proposals, recall
 from objseg.regions.proposals import PROPOSALS
 
 THRESHOLDS = (0.5, 0.7)
@@ -68,7 +68,7 @@ def main():
     out = options.out or options.data / "proposals"
     made = make_proposals(
         dataset, [image for split in splits for image in images[split]], kinds, out,
-        options.published and options.published.resolve(), options.require_published,
+        Published(options.published and options.published.resolve(), options.require_published),
         options.workers, options.overwrite,
     )
     print(f"{'':10}{'split':10}{'regions':>10}"

@@ -26,7 +26,7 @@ class FeatureBatchMaker:
         self.dataset, samples = open_split(settings)
         check_vocabulary(self.dataset, settings.vocabulary)
         reader = self.features = FeatureReader(settings.features)
-        reader.check(self.dataset.directory)
+        reader.check(self.dataset)
         self.shapes = settings.shapes(reader.fc7, reader.fc8)
         self.left_out = [
             reader.unreadable[image.id] for image in self.dataset.images(settings.split)

@@ -9,7 +9,7 @@ from objseg.batches.readable import Group, ReadableGroups
 from objseg.errors import UserError
 from objseg.metrics import areas, iou, passes
 from objseg.regions.boxes import BOX_FEATURES
-from objseg.regions.segments import read_segments, segment_inputs, segments_file
+from objseg.regions.segments import SegmentReader, segment_inputs, segments_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,9 @@ class McgBatchMaker:
         self.settings, self.shapes = settings, settings.shapes()
         self.groups = ReadableGroups(settings, settings.expressions_per_image)
         check_vocabulary(self.groups.dataset, settings.vocabulary)
-        images = {sample.image.id for sample in self.groups.samples}
+        images = {sample.image.id: sample.image for sample in self.groups.samples}
+        self.read_segments = SegmentReader(settings.proposals)
+        self.read_segments.index.check(images.values())
         paths = [segments_file(settings.proposals, image) for image in images]
         missing = sorted(path for path in paths if not path.is_file())
         if missing:
@@ -94,9 +96,7 @@ class McgBatchMaker:
 
     def _part(self, group: Group) -> dict:
         """Choose K segments of an image; returns its rows of image and spatial, label (E, K)."""
-        segments = read_segments(
-            self.settings.proposals, group.samples[0].image.id, *group.pixels.shape[:2]
-        )
+        segments = self.read_segments(group.samples[0].image.id, *group.pixels.shape[:2])
         overlaps = {
             region: np.transpose([areas(segment, group.masks[region]) for segment in segments])
             for region in {sample.region.id for sample in group.samples}

@@ -8,7 +8,8 @@ from objseg.data.expressions import Vocabulary
 from objseg.methods.grabcut import grabcut
 from objseg.methods.nets import open_net
 from objseg.regions.boxes import box_mask, whole_image
-from objseg.regions.features import FeaturesError, region_source
+from objseg.regions.crop_trunk import region_source
+from objseg.regions.features import FeaturesError
 from objseg.regions.proposals import note_if_few
 
 

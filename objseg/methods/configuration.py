@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from objseg.data.dataset import Dataset
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.methods.method import Configuration, Method
@@ -15,6 +16,7 @@ from objseg.methods.trained import (
     weights_in,
 )
 from objseg.regions.features import FeatureReader
+from objseg.regions.index import ProposalIndex
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +133,7 @@ def _regions(method: Method, size, data, cached):
                 f"{segments} does not exist: the proposed segments; make them with: "
                 f"python tools/make_proposals.py --kind segments --data {data}"
             )
+        ProposalIndex(segments).check(Dataset(data).all_images())
         return {"proposals": segments}
     if not cached:
         trunk = REPOSITORY / size.pretrained
@@ -144,7 +147,7 @@ def _regions(method: Method, size, data, cached):
             f"boxes; make them with: python tools/extract_features.py --data {data} "
             f"--size {size.name}"
         )
-    FeatureReader(features).check(data)
+    FeatureReader(features).check(Dataset(data))
     return {"features": features}
 
 

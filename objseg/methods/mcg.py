@@ -7,7 +7,7 @@ from objseg.data.expressions import Vocabulary
 from objseg.geometry import MEAN_BGR
 from objseg.methods.nets import open_net
 from objseg.regions.proposals import note_if_few
-from objseg.regions.segments import read_segments, segment_inputs
+from objseg.regions.segments import SegmentReader, segment_inputs
 
 SEGMENTS_AT_ONCE = 10
 """Segments that pass the trunk together; bounds the memory (0.6 GB at the paper's size), not the
@@ -71,13 +71,15 @@ def open_segments(configuration):
         configuration.gpu,
     )
 
+    read_segments = configuration.proposals and SegmentReader(configuration.proposals)
+
     def find(image, expressions, image_id=None):
-        if configuration.proposals is None:
+        if read_segments is None:
             from objseg.regions.segment_proposals import segment_proposals
 
             segments = segment_proposals(image)
         else:
-            segments = read_segments(configuration.proposals, image_id, *image.shape[:2])
+            segments = read_segments(image_id, *image.shape[:2])
         note = note_if_few(len(segments), len(segments) == 1 and segments[0].all())
         for best in scorer.scores(image, segments, expressions).argmax(axis=1):
             yield segments[best], note

@@ -1,6 +1,5 @@
 """A row of Table 1, and the files that it needs."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from objseg.files import sha256
+from objseg.regions.index import ProposalIndex
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,8 @@ class Configuration:
             **{role: sha256(path) for role, path in files.items() if path is not None},
         }
         if self.proposals is not None:
-            identity["proposals"] = _digest(self.proposals)
+            identity["proposals"] = ProposalIndex(self.proposals).identity
         return identity
-
-
-def _digest(folder):
-    """One checksum of all files of a folder and their names."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 Find = Callable[[np.ndarray, list[str], str | None], Iterator[tuple[Any, str | None]]]

@@ -1,6 +1,7 @@
 """Making the features of a data set's boxes: in parallel, and only what is missing or outdated."""
 
 import contextlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,18 +10,12 @@ import numpy as np
 
 from objseg.data.dataset import Image
 from objseg.data.images import ImageError
-from objseg.files import Progress, is_current, sha256
+from objseg.files import Progress, atomic_path, sha256, write_text
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.boxes import whole_image
-from objseg.regions.features import (
-    CropTrunk,
-    FeatureReader,
-    FeaturesError,
-    features_key,
-    save_features,
-    saved_key,
-    write_index,
-)
+from objseg.regions.crop_trunk import CropTrunk
+from objseg.regions.features import VERSION, FeatureReader, FeaturesError, features_key
+from objseg.regions.index import ProposalIndex
 from objseg.regions.proposals import candidates, read_boxes
 
 
@@ -54,13 +49,13 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
             f"python tools/make_proposals.py --kind boxes --data {dataset.directory}"
         )
     trunk = {"weights": sha256(weights), "deploy": sha256(deploy)}
+    ProposalIndex(boxes).check(images)
     jobs = {
         image.id: _job(image, boxes, trunk) for image in dataset.all_images() if image.regions
     }
     keys = {
         name: job.key for name, job in jobs.items()
-        if job.key and is_current(out / f"{name}.h5", job.image.path)
-        and saved_key(out / f"{name}.h5") == job.key
+        if job.key and saved_key(out / f"{name}.h5") == job.key
     }
     asked = [jobs[image.id] for image in images]
     todo = [job for job in asked if job.image.id not in keys]
@@ -80,7 +75,7 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
         raise FeaturesError(f"{dataset.directory}: no image to make features of")
     before = _unreadable_before(out, jobs.keys() - keys.keys())
     widths = _widths(out / f"{next(iter(keys))}.h5")
-    write_index(out, dataset.directory, keys, {**before, **unreadable}, *widths, trunk)
+    write_index(out, dataset, keys, {**before, **unreadable}, *widths, trunk)
     return {
         "made": len(todo) - len(unreadable),
         "kept": kept,
@@ -103,7 +98,7 @@ def _job(image, boxes, trunk):
     if not path.is_file():
         return Job(image, None, None)
     chosen = candidates(read_boxes(path), image.width, image.height)
-    return Job(image, chosen, features_key(trunk, chosen, image.regions))
+    return Job(image, chosen, features_key(trunk, chosen, image))
 
 
 def _is_whole_image(job):
@@ -141,4 +136,35 @@ class Extractor:
         ids, truth = [region.id for region in image.regions], [r.box for r in image.regions]
         _, region_fc8 = self.trunk.features(pixels, np.array(truth))
         save_features(self.out / f"{image.id}.h5", features, ids, region_fc8, key)
+        return None
+
+
+def save_features(path, features, region_ids, region_fc8, key):
+    """Write the RegionFeatures of an image, and fc8 (R, D_fc8) of its annotated regions' boxes."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, value in features._asdict().items():
+            file[name] = value
+        file["regions"] = np.array(region_ids, "S")
+        file["region_fc8"] = region_fc8
+        file.attrs["key"] = key
+
+
+def write_index(folder, dataset, keys, unreadable, fc7, fc8, trunk):
+    """Write the index of the features in ``folder`` (Path) of images of ``dataset``.
+
+    The other arguments are what :class:`objseg.regions.features.FeatureReader` reads, and ``trunk``
+    that of :func:`objseg.regions.features.features_key`.
+    """
+    write_text(folder / "index.json", json.dumps({
+        "version": VERSION, "trunk": trunk, "fc7": fc7, "fc8": fc8, "keys": keys,
+        "unreadable": unreadable, "data set": dataset.identity,
+    }))
+
+
+def saved_key(path):
+    """Return the key of a file of features; None where it is missing or broken."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs["key"]
+    except (OSError, KeyError):
         return None

@@ -12,19 +12,11 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from objseg.data.dataset import Dataset, Image
 from objseg.errors import UserError
-from objseg.files import atomic_path, sha256, write_text
-from objseg.geometry import MEAN_BGR
-from objseg.regions.boxes import whole_image
-from objseg.regions.crops import crop
-from objseg.regions.edge_boxes import default_forest, edge_boxes, structured_forest
-from objseg.regions.proposals import candidates
 
-VERSION = 1
+VERSION = 2
 """Part of every key; raise it when a change of the code changes the features."""
-
-CROPS_AT_ONCE = 16
-"""Crops in a pass; bounds the memory (1 GiB at 224x224), and more at once is no faster."""
 
 
 class FeaturesError(UserError):
@@ -48,96 +40,15 @@ class RegionFeatures(NamedTuple):
     height: int
 
 
-class CropTrunk:
-    """The frozen trunk: ``deploy`` is deploy_crops.prototxt, ``weights`` the pretrained weights.
+def features_key(trunk, boxes: np.ndarray, image: Image) -> str:
+    """Return a checksum of all that the features of ``image`` depend on.
 
-    ``gpu`` is a device number or None. Raises WeightsError when the two do not belong together.
+    That is ``trunk``, any JSON value that tells trunks apart, the candidate ``boxes`` (B, 4), the
+    picture, and the boxes of its annotated regions.
     """
-
-    def __init__(self, deploy, weights, gpu=None):
-        # Reading features needs no Caffe, and the data layers' workers only read.
-        from objseg.caffe.devices import use_device
-        from objseg.caffe.weights import load_net
-
-        use_device(gpu)
-        self.source = f"{deploy} with the weights {weights}"
-        self.net = load_net(deploy, weights)
-        self.side = self.net.blobs["image"].shape[2]
-
-    def features(self, image, boxes):
-        """Return fc7 (B, D_fc7) and fc8 (B, D_fc8), float16, of ``boxes`` (B, 4) of ``image``.
-
-        ``image`` is BGR uint8 (H, W, 3). Raises FeaturesError when float16 cannot hold them.
-        """
-        parts = [
-            self._forward([crop(image, box, self.side) for box in boxes[first:][:CROPS_AT_ONCE]])
-            for first in range(0, len(boxes), CROPS_AT_ONCE)
-        ]
-        with np.errstate(over="ignore"):
-            fc7, fc8 = (np.concatenate(rows).astype(np.float16) for rows in zip(*parts))
-        if not (np.isfinite(fc7).all() and np.isfinite(fc8).all()):
-            raise FeaturesError(
-                f"{self.source}: a feature beyond 65504 or not a number; these are no weights of a "
-                "trained trunk"
-            )
-        return fc7, fc8
-
-    def __call__(self, image, boxes):
-        """Return the RegionFeatures of candidate ``boxes`` (B, 4) of ``image``."""
-        height, width = image.shape[:2]
-        fc7, fc8 = self.features(image, np.vstack([boxes, whole_image(width, height)]))
-        return RegionFeatures(boxes, fc7[:-1], fc8[:-1], fc7[-1], width, height)
-
-    def _forward(self, crops):
-        blobs = self.net.blobs
-        if blobs["image"].shape[0] != len(crops):
-            blobs["image"].reshape(len(crops), *blobs["image"].shape[1:])
-            self.net.reshape()
-        blobs["image"].data[...] = (np.stack(crops) - MEAN_BGR).transpose(0, 3, 1, 2)
-        self.net.forward()
-        outputs = [blobs[name].data for name in ("fc7_features", "fc8_features")]
-        return [output.reshape(len(crops), -1).copy() for output in outputs]
-
-
-def features_key(trunk, boxes, regions):
-    """A name (str) for all that an image's features depend on, but for the image itself.
-
-    ``trunk`` is any JSON value that tells trunks apart, ``boxes`` (B, 4) the candidates and
-    ``regions`` the annotated :class:`objseg.data.dataset.Region`.
-    """
-    parts = [VERSION, trunk, boxes.tolist(), [[region.id, region.box] for region in regions]]
+    regions = [[region.id, region.box] for region in image.regions]
+    parts = [VERSION, trunk, boxes.tolist(), image.sha256, regions]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def save_features(path, features, region_ids, region_fc8, key):
-    """Write the RegionFeatures of an image, and fc8 (R, D_fc8) of its annotated regions' boxes."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, value in features._asdict().items():
-            file[name] = value
-        file["regions"] = np.array(region_ids, "S")
-        file["region_fc8"] = region_fc8
-        file.attrs["key"] = key
-
-
-def write_index(folder, data, keys, unreadable, fc7, fc8, trunk):
-    """Write the index of the features in ``folder`` of images of the data set in ``data`` (Paths).
-
-    The other arguments are what :class:`FeatureReader` reads, and ``trunk`` that of
-    :func:`features_key`.
-    """
-    write_text(folder / "index.json", json.dumps({
-        "version": VERSION, "trunk": trunk, "fc7": fc7, "fc8": fc8, "keys": keys,
-        "unreadable": unreadable, "data set": sha256(data / "index.json"),
-    }))
-
-
-def saved_key(path):
-    """The key of a file of features, or None where it is missing or broken."""
-    try:
-        with h5py.File(path, "r") as file:
-            return file.attrs["key"]
-    except (OSError, KeyError):
-        return None
 
 
 class FeatureReader:
@@ -177,11 +88,12 @@ class FeatureReader:
         boxes, fc7, fc8, context, width, height = self.read(image_id, *RegionFeatures._fields)
         return RegionFeatures(boxes, fc7, fc8, context, int(width), int(height))
 
-    def check(self, data):
-        """Raise FeaturesError when the data set in ``data`` (Path) has been prepared anew since."""
-        if self._data_set != sha256(data / "index.json"):
+    def check(self, dataset: Dataset) -> None:
+        """Raise FeaturesError when the data set has changed since the features were made."""
+        if self._data_set != dataset.identity:
             raise FeaturesError(
-                f"{self.folder}: made before {data / 'index.json'} was written anew; {self._remedy}"
+                f"{self.folder}: made before the data set {dataset.directory} changed; "
+                f"{self._remedy}"
             )
 
     def require(self, image_id):
@@ -210,24 +122,3 @@ class FeatureReader:
                 f"{self._remedy}"
             ) from error
         raise FeaturesError(f"{path}: not the features that index.json lists; {self._remedy}")
-
-
-def region_source(configuration):
-    """Where a method's :class:`objseg.methods.table1.Configuration` says that features come from.
-
-    Returns a function of a BGR image (H, W, 3) and its id in the data set, to its RegionFeatures.
-    Without a folder of features proposals and features are computed.
-    """
-    if configuration.features is not None:
-        reader = FeatureReader(configuration.features)
-        return lambda image, image_id: reader(image_id)
-
-    trunk = CropTrunk(configuration.crops, configuration.trunk, configuration.gpu)
-    path = default_forest()
-    forest = structured_forest(path) if path else None
-
-    def compute(image, image_id):
-        boxes = edge_boxes(image, model=forest)
-        return trunk(image, candidates(boxes, image.shape[1], image.shape[0]))
-
-    return compute

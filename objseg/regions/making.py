@@ -5,15 +5,19 @@ import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from objseg.data.dataset import Dataset, Image
 from objseg.data.images import ImageError
-from objseg.data.masks import MaskError, load_masks, save_masks
-from objseg.files import Progress, is_current, sha256, write_text
+from objseg.data.masks import load_masks, save_masks
+from objseg.files import Progress, sha256, write_text
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.boxes import box_iou
 from objseg.regions.edge_boxes import edge_boxes, structured_forest
+from objseg.regions.index import ProposalIndex
 from objseg.regions.proposals import (
     ProposalError,
     candidates,
@@ -53,7 +57,7 @@ class Boxes:
         write_boxes(path, candidates(found, width, height, self.count, tally))
 
     def overlaps(self, path, regions, masks):
-        """IoU of every region's box with the saved box that is next to it."""
+        """Return the IoU of each region's box with its best-overlapping proposal: R floats."""
         boxes = read_boxes(path)
         return [box_iou(boxes, region.box).max() for region in regions]
 
@@ -84,9 +88,41 @@ class Segments:
         save_masks(path, {str(rank): mask for rank, mask in enumerate(kept)}, pixels.shape[:2])
 
     def overlaps(self, path, regions, masks):
-        """IoU of every region's mask with the saved segment that is next to it."""
+        """Return the IoU of each region's mask with its best-overlapping proposal: R floats."""
         segments = list(load_masks(path).values())
         return mask_iou(segments, [masks[region.id] for region in regions]).max(axis=0).tolist()
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where published proposals are: <image>.txt and <image>.mat in ``folder``, or None.
+
+    Where the file of an image is missing its proposals are made, or, if ``required``, it is an
+    error.
+    """
+
+    folder: Path | None = None
+    required: bool = False
+
+    def file(self, kind, image: Image) -> Path | None:
+        """Return the file of an image's proposals of a kind; None where our own are wanted."""
+        path = self.folder and self.folder / (image.id + kind.published_ending)
+        if path is None or path.is_file():
+            return path
+        if self.required:
+            raise ProposalError(
+                f"{path} does not exist: the published {kind.name} of the image {image.id}; "
+                "without --require-published they are made instead"
+            )
+        return None
+
+
+class ImageResult(NamedTuple):
+    """The ``overlaps`` of an image's regions, the ``tally`` of its proposals, its index entry."""
+
+    overlaps: list
+    tally: Counter
+    entry: dict | None
 
 
 @dataclass
@@ -103,21 +139,19 @@ class Made:
 
 
 def make_proposals(
-    dataset, images, kinds, out, published=None, require_published=False, workers=1,
-    overwrite=False,
-):
-    """Make the proposals of ``images``, of the Dataset, that the folder ``out`` lacks.
+    dataset: Dataset, images: list[Image], kinds: list, out: Path,
+    source: Published = Published(), workers: int = 1, overwrite: bool = False,
+) -> Made:
+    """Make the proposals of ``images`` that the folder ``out`` lacks.
 
-    ``kinds`` lists Boxes, Segments or both. The folder ``published`` holds <image>.txt and
-    <image>.mat, which are taken in place of our own; where one is missing our own are made, or with
-    ``require_published`` it is an error. Files of an earlier run are kept that are newer than what
-    they were made of. Returns Made. Raises ProposalError when they were made with other settings;
-    with ``overwrite`` they are deleted.
+    ``kinds`` lists Boxes, Segments or both. A file of an earlier run is kept if its index entry
+    names the picture, the published file and the file itself as they are now. Raises ProposalError
+    when the folder was made with other settings; with ``overwrite`` its files are deleted.
     """
     for kind in kinds:
-        source = {"published": published and os.path.relpath(published, out)}
-        _claim(out / kind.name, kind, {**kind.settings, **source}, overwrite)
-    maker = Maker(dataset, images, kinds, out, published, require_published)
+        folder = {"published": source.folder and os.path.relpath(source.folder, out)}
+        _claim(out / kind.name, kind, {**kind.settings, **folder}, overwrite)
+    maker = Maker(dataset, images, kinds, out, source)
     made = Made({kind.name: {} for kind in kinds}, {kind.name: Counter() for kind in kinds})
     workers = max(1, min(workers, len(images)))
     with Progress(len(images), "proposals", "image") as progress, \
@@ -126,14 +160,15 @@ def make_proposals(
             if problem:
                 made.unreadable[image.id] = problem
                 progress.write(f"skipped: {problem}")
-            for name, (overlaps, tally) in found.items():
-                made.overlaps[name][image.id] = overlaps
-                made.tallies[name] += tally
+            for name, result in found.items():
+                made.overlaps[name][image.id] = result.overlaps
+                made.tallies[name] += result.tally
+                maker.indexes[name].append([result.entry] if result.entry else [])
             progress.advance()
     return made
 
 
-def recall(overlaps, threshold):
+def recall(overlaps: list[float], threshold: float) -> float:
     """Share of regions, of the list of their ``overlaps``, that are found: IoU >= ``threshold``."""
     return float(np.mean(np.asarray(overlaps) >= threshold))
 
@@ -141,12 +176,14 @@ def recall(overlaps, threshold):
 class Maker:
     """Makes the proposals of image number n in a background process."""
 
-    def __init__(self, dataset, images, kinds, out, published, require_published):
-        self.dataset, self.images, self.kinds, self.out = dataset, images, kinds, out
-        self.published, self.require_published = published, require_published
+    def __init__(self, dataset, images, kinds, out, source):
+        self.dataset, self.images, self.kinds, self.out, self.source = (
+            dataset, images, kinds, out, source
+        )
+        self.indexes = {kind.name: ProposalIndex(out / kind.name) for kind in kinds}
 
     def __call__(self, number):
-        """Return (why the image cannot be read, {}) or (None, {kind: (overlaps, tally)})."""
+        """Return (why the image cannot be read, {}) or (None, {kind's name: ImageResult})."""
         image = self.images[number]
         try:
             pixels, masks = self.dataset.pixels_and_masks(image)
@@ -156,39 +193,18 @@ class Maker:
 
     def _one(self, kind, image, pixels, masks):
         path = self.out / kind.name / (image.id + kind.ending)
-        tally, given = Counter(), self._published(kind, image)
-        if is_current(path, image.path) and not (given and _arrived_after(path, given)):
+        index, tally = self.indexes[kind.name], Counter()
+        published = self.source.file(kind, image)
+        if path.is_file() and index.entries.get(image.id) == index.entry(image, published, path):
             tally["kept"] += 1
+            entry = None
         else:
-            kind.save(path, self._found(kind, given, pixels, tally), pixels, tally)
-        try:
-            return kind.overlaps(path, image.regions, masks) if image.regions else [], tally
-        except (ProposalError, MaskError) as error:
-            raise ProposalError(f"{error}; delete the file and run again") from error
-
-    def _published(self, kind, image):
-        """The published file of an image, or None where our own proposals are wanted."""
-        path = self.published and self.published / (image.id + kind.published_ending)
-        if path is None or path.is_file():
-            return path
-        if self.require_published:
-            raise ProposalError(
-                f"{path} does not exist: the published {kind.name} of the image {image.id}; "
-                "without --require-published they are made instead"
-            )
-        return None
-
-    def _found(self, kind, given, pixels, tally):
-        tally["made" if given is None else "published"] += 1
-        return kind.find(pixels) if given is None else kind.read_published(given, pixels)
-
-
-def _arrived_after(path, given):
-    """Whether the file ``given`` came here after ``path`` was written.
-
-    An archive gives its files times of long ago; when they were unpacked, only ctime tells.
-    """
-    return path.stat().st_mtime < given.stat().st_ctime
+            tally["published" if published else "made"] += 1
+            found = kind.read_published(published, pixels) if published else kind.find(pixels)
+            kind.save(path, found, pixels, tally)
+            entry = index.entry(image, published, path)
+        overlaps = kind.overlaps(path, image.regions, masks) if image.regions else []
+        return ImageResult(overlaps, tally, entry)
 
 
 def _claim(folder, kind, settings, overwrite):
@@ -197,7 +213,7 @@ def _claim(folder, kind, settings, overwrite):
     foreign = _foreign(note, len(files), settings) if files else None
     if foreign and not overwrite:
         raise ProposalError(f"{folder}: {foreign}")
-    for path in files if foreign else ():
+    for path in [*files, *folder.glob("index.jsonl")] if foreign else ():
         path.unlink()
     write_text(note, json.dumps(settings, indent=1) + "\n")
 

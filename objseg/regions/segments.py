@@ -8,37 +8,49 @@ from objseg.data.masks import MaskError, bounding_box, load_masks
 from objseg.errors import UserError
 from objseg.regions.boxes import spatial_features
 from objseg.regions.crops import masked_crop
+from objseg.regions.index import ProposalIndex
 
 
-def segments_file(folder, image_id):
+def segments_file(folder: str | Path, image_id: str) -> Path:
     """Return the path of an image's segments, a file of :func:`objseg.data.masks.save_masks`."""
     return Path(folder) / f"{image_id}.npz"
 
 
-def read_segments(folder, image_id, height, width):
-    """Read an image's segment proposals, best first: a list of bool (height, width).
+class SegmentReader:
+    """Reads the segment proposals that tools/make_proposals.py has made in ``folder``."""
 
-    Empty ones are dropped; the whole image stands in for none at all. Raises UserError, saying
-    what to run, when the file is missing or broken or belongs to an image of another size.
-    """
-    path = segments_file(folder, image_id)
-    again = "make it again with: python tools/make_proposals.py --kind segments"
-    try:
-        segments = [mask for mask in load_masks(path).values() if mask.any()]
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} does not exist: the segment proposals of the image {image_id}; make them "
-            "with: python tools/make_proposals.py --kind segments"
-        ) from None
-    except MaskError as error:
-        raise UserError(f"{error}; {again}") from error
-    for mask in segments:
-        if mask.shape != (height, width):
+    def __init__(self, folder: str | Path):
+        self.folder, self.index = Path(folder), ProposalIndex(folder)
+
+    def __call__(self, image_id: str, height: int, width: int) -> list[np.ndarray]:
+        """Read an image's segments, best first: a list of bool (height, width).
+
+        Empty ones are dropped; the whole image stands in for none at all. Raises UserError, saying
+        what to run, when the file is missing, broken, or changed, or of an image of another size.
+        """
+        path = segments_file(self.folder, image_id)
+        again = "make it again with: python tools/make_proposals.py --kind segments"
+        try:
+            self.index.verify(path)
+            segments = [mask for mask in load_masks(path).values() if mask.any()]
+        except FileNotFoundError:
             raise UserError(
-                f"{path}: segments of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
-                f"{width}x{height}; {again}"
-            )
-    return segments or [np.ones((height, width), bool)]
+                f"{path} does not exist: the segment proposals of the image {image_id}; make them "
+                "with: python tools/make_proposals.py --kind segments"
+            ) from None
+        except MaskError as error:
+            raise UserError(f"{error}; {again}") from error
+        for mask in segments:
+            if mask.shape != (height, width):
+                raise UserError(
+                    f"{path}: segments of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
+                    f"{width}x{height}; {again}"
+                )
+        return segments or [np.ones((height, width), bool)]
+
+    def digests(self, image_ids: list[str]) -> list[str | None]:
+        """Return the sha256 of each image's file; None for one that is missing."""
+        return [self.index.digest(segments_file(self.folder, name)) for name in image_ids]
 
 
 def segment_inputs(image, segments, side):

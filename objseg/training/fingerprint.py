@@ -8,7 +8,7 @@ from google.protobuf import json_format, text_format
 
 from objseg.files import sha256
 from objseg.regions.features import FeatureReader
-from objseg.regions.segments import segments_file
+from objseg.regions.segments import SegmentReader
 
 PLACES = {"data", "features", "proposals", "workers"}
 """Parameters of a data layer that a run may change: where things lie, and who reads them."""
@@ -53,8 +53,7 @@ def _regions(batches, dataset):
         keys = FeatureReader(batches["features"]).keys
         found["features"] = [keys.get(name) for name in ids]
     if "proposals" in batches:
-        files = [segments_file(batches["proposals"], name) for name in ids]
-        found["segments"] = [sha256(path) if path.is_file() else None for path in files]
+        found["segments"] = SegmentReader(batches["proposals"]).digests(ids)
     return {
         kind: hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         for kind, parts in found.items()

@@ -24,7 +24,7 @@ from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.boxes import box_mask, whole_image
 from objseg.regions.crops import OUTSIDE, crop, masked_crop
 from objseg.regions.segment_proposals import segment_proposals
-from objseg.regions.segments import read_segments
+from objseg.regions.segments import SegmentReader
 
 RANDOM = np.random.RandomState(0)
 
@@ -188,18 +188,18 @@ def test_missing_proposals_are_told_before_training(scenes, boxes, tmp_path):
 
 def test_segments_that_cannot_be_used_are_told(tmp_path):
     with pytest.raises(UserError, match=r"7.npz does not exist.*tools/make_proposals.py"):
-        read_segments(tmp_path, "7", 4, 5)
+        SegmentReader(tmp_path)("7", 4, 5)
     (tmp_path / "7.npz").write_bytes(b"PK")
     with pytest.raises(UserError, match=r"7.npz: not a file.*tools/make_proposals.py"):
-        read_segments(tmp_path, "7", 4, 5)
+        SegmentReader(tmp_path)("7", 4, 5)
     save_masks(tmp_path / "7.npz", {"0": np.ones((4, 6), bool)}, (4, 6))
     with pytest.raises(UserError, match=r"6x4 pixels for an image of 5x4.*make_proposals.py"):
-        read_segments(tmp_path, "7", 4, 5)
+        SegmentReader(tmp_path)("7", 4, 5)
 
 
 def test_without_a_segment_the_whole_image_is_the_one(tmp_path):
     save_masks(tmp_path / "7.npz", {"0": np.zeros((4, 5), bool)}, (4, 5))
-    segments = read_segments(tmp_path, "7", 4, 5)
+    segments = SegmentReader(tmp_path)("7", 4, 5)
     assert len(segments) == 1 and segments[0].shape == (4, 5) and segments[0].all()
 
 

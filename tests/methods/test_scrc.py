@@ -20,8 +20,9 @@ from objseg.data.images import read_image
 from objseg.errors import UserError
 from objseg.methods.scrc import ScrcScorer, log_probabilities, pack
 from objseg.regions.boxes import spatial_features
+from objseg.regions.crop_trunk import CropTrunk
 from objseg.regions.extraction import extract
-from objseg.regions.features import CropTrunk, FeaturesError, RegionFeatures
+from objseg.regions.features import FeaturesError, RegionFeatures
 
 RANDOM = np.random.RandomState(0)
 WORDS = Vocabulary([*SPECIALS, "red", "car", "left", "tree"])

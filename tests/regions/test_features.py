@@ -1,6 +1,7 @@
 """Features of boxes: against the arithmetic, and made again exactly when they must be."""
 
 import json
+import os
 import shutil
 
 import caffe
@@ -13,18 +14,14 @@ from support.tiny_trunk import FC7, FC8, SIDE, propose, write_trunk
 
 from objseg.data.dataset import Dataset
 from objseg.data.images import read_image
+from objseg.data.prepare import prepare
 from objseg.errors import UserError
 from objseg.files import REPOSITORY, sha256
 from objseg.geometry import MEAN_BGR
 from objseg.methods.method import Configuration
+from objseg.regions.crop_trunk import CROPS_AT_ONCE, CropTrunk, region_source
 from objseg.regions.extraction import extract
-from objseg.regions.features import (
-    CROPS_AT_ONCE,
-    CropTrunk,
-    FeatureReader,
-    FeaturesError,
-    region_source,
-)
+from objseg.regions.features import FeatureReader, FeaturesError
 from objseg.regions.making import Boxes, make_proposals
 from objseg.regions.proposals import PROPOSALS
 
@@ -156,6 +153,33 @@ def test_only_what_is_outdated_is_made_again(dataset, trunk, tmp_path):
     assert extracted(Dataset(dataset.directory), other)["made"] == 1
 
 
+def test_a_picture_replaced_by_one_with_an_older_time_gets_new_proposals_and_features(
+    dataset, trunk
+):
+    proposals, images = dataset.directory / "proposals", dataset.images("trainval")
+    make_proposals(dataset, images, [Boxes(9)], proposals, overwrite=True)
+    extracted(dataset, trunk)
+    image = images[0]
+    pixels, before = read_image(image.path), image.path.stat()
+    cv2.imwrite(str(image.path), 255 - pixels)
+    os.utime(image.path, (before.st_atime - 1e6, before.st_mtime - 1e6))
+    replaced = reprepared(dataset)
+    with pytest.raises(FeaturesError, match="extract_features.py"):
+        FeatureReader(dataset.directory / "features").check(replaced)
+    with pytest.raises(UserError, match=f"such as {image.id}, were made of other pictures.*"
+                                        "make_proposals.py"):
+        extracted(replaced, trunk)
+    again = make_proposals(replaced, replaced.images("trainval"), [Boxes(9)], proposals)
+    assert again.tallies["boxes"]["made"] == extracted(replaced, trunk)["made"] == 1
+
+
+def reprepared(dataset):
+    """Return the data set after another preparation of the same raw files."""
+    raw = dataset.directory.parent / "raw"
+    prepare(raw, dataset.directory, workers=1)
+    return Dataset(dataset.directory)
+
+
 def test_the_index_lists_the_other_splits_too(dataset, trunk):
     extracted(dataset, trunk, "train")
     extracted(dataset, trunk, "val")
@@ -194,13 +218,16 @@ def test_images_that_were_unreadable_stay_so_when_another_split_is_asked_for(dat
 def test_features_of_another_preparation_are_refused(dataset, trunk):
     extracted(dataset, trunk)
     reader = FeatureReader(dataset.directory / "features")
-    reader.check(dataset.directory)
+    reader.check(dataset)
     path = dataset.directory / "index.json"
-    path.write_text(path.read_text() + "\n")
-    with pytest.raises(FeaturesError, match="index.json was written anew.*extract_features.py"):
-        reader.check(dataset.directory)
-    assert extracted(dataset, trunk)["made"] == 0
-    FeatureReader(dataset.directory / "features").check(dataset.directory)
+    index = json.loads(path.read_text())
+    next(iter(index["regions"].values()))["expressions"].append("another expression")
+    path.write_text(json.dumps(index))
+    changed = Dataset(dataset.directory)
+    with pytest.raises(FeaturesError, match="made before the data set .* changed.*extract_feat"):
+        reader.check(changed)
+    assert extracted(changed, trunk)["made"] == 0
+    FeatureReader(dataset.directory / "features").check(changed)
 
 
 def test_what_is_missing_is_said_with_the_command(dataset, trunk):

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 
 import cv2
@@ -18,7 +20,8 @@ from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.regions.boxes import box_iou, box_mask
 from objseg.regions.edge_boxes import edge_boxes, gradient_edges, structured_forest
-from objseg.regions.making import Boxes, Segments, make_proposals, recall
+from objseg.regions.index import ProposalIndex
+from objseg.regions.making import Boxes, Published, Segments, make_proposals, recall
 from objseg.regions.proposals import (
     PROPOSALS,
     ProposalError,
@@ -30,6 +33,7 @@ from objseg.regions.proposals import (
     write_boxes,
 )
 from objseg.regions.segment_proposals import segment_proposals
+from objseg.regions.segments import SegmentReader
 
 PHOTOS = REPOSITORY.parent / "shared" / "referit" / "photos"
 SHAPES = (40, 30, 109, 89), (150, 60, 189, 149)
@@ -365,9 +369,45 @@ def test_what_is_there_is_kept_and_what_is_missing_made(scenes, made, tmp_path):
     again = make_proposals(dataset, images, [Boxes(100)], out)
     after = times(out / "boxes")
     assert again.tallies["boxes"] == {"kept": len(images) - 1, "made": 1}
-    kept = set(before) - {"settings.json"}
+    kept = set(before) - {"settings.json", "index.jsonl"}
     assert set(after) == set(before) | {name} and all(after[n] == before[n] for n in kept)
     assert (out / "boxes" / name).read_bytes() == (made[0] / "boxes" / name).read_bytes()
+
+
+def test_a_killed_run_leaves_an_index_that_the_next_one_completes(scenes, made, tmp_path):
+    dataset, out = Dataset(scenes), tmp_path / "proposals"
+    shutil.copytree(made[0], out)
+    path = out / "boxes" / "index.jsonl"
+    path.write_text(path.read_text()[:-20])  # the last line was being written
+    images = dataset.images("test")
+    for expected in ({"kept": len(images) - 1, "made": 1}, {"kept": len(images)}):
+        again = make_proposals(dataset, images, [Boxes(100)], out)
+        assert +again.tallies["boxes"] == expected
+
+
+def test_a_file_changed_by_hand_is_refused_where_it_is_read_and_made_again(scenes, made, tmp_path):
+    dataset, out = Dataset(scenes), tmp_path / "proposals"
+    shutil.copytree(made[0], out)
+    image, other = dataset.images("test")[:2]
+    read, identity = SegmentReader(out / "segments"), ProposalIndex(out / "segments").identity
+    shutil.copy(out / "segments" / f"{other.id}.npz", out / "segments" / f"{image.id}.npz")
+    with pytest.raises(UserError, match=f"{image.id}.npz: changed since .*make_proposals.py"):
+        read(image.id, image.height, image.width)
+    again = make_proposals(dataset, [image, other], [Segments(100)], out)
+    assert +again.tallies["segments"] == {"kept": 1, "made": 1}
+    assert ProposalIndex(out / "segments").identity == identity
+
+
+def test_reading_what_was_made_needs_neither_caffe_nor_edge_boxes():
+    code = (
+        "import sys; sys.modules['caffe'] = None\n"
+        "import objseg.regions.features, objseg.regions.segments, objseg.regions.proposals\n"
+        "print(sorted(m for m in sys.modules if m.startswith('objseg.regions.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True,
+                          text=True, check=True)
+    for maker in ("edge_boxes", "segment_proposals", "making", "crop_trunk"):
+        assert maker not in done.stdout
 
 
 def test_other_settings_are_refused_and_overwrite_starts_afresh(scenes, made, tmp_path):
@@ -400,9 +440,9 @@ def test_published_files_are_taken_and_missing_ones_made_or_refused(scenes, made
     scipy.io.savemat(source / f"{first.id}.mat", {"mask": masks})
     kinds = [Boxes(100), Segments(100)]
     with pytest.raises(UserError, match=f"{second.id}.txt does not exist.*--require-published"):
-        make_proposals(dataset, [second], kinds, tmp_path / "no", source, require_published=True)
+        make_proposals(dataset, [second], kinds, tmp_path / "no", Published(source, required=True))
 
-    done = make_proposals(dataset, [first, second], kinds, out, source)
+    done = make_proposals(dataset, [first, second], kinds, out, Published(source))
     assert read_boxes(out / "boxes" / f"{first.id}.txt").tolist() == [[5, 6, 30, 40], [0, 0, 9, 9]]
     segments = list(load_masks(out / "segments" / f"{first.id}.npz").values())
     assert np.array_equal(segments, [masks[..., 0], masks[..., 2]])
@@ -417,7 +457,7 @@ def test_published_files_are_taken_and_missing_ones_made_or_refused(scenes, made
     # One more list is unpacked, with the time that it has in its archive.
     write_boxes(source / f"{second.id}.txt", [[1, 2, 3, 4]])
     os.utime(source / f"{second.id}.txt", (1e9, 1e9))
-    again = make_proposals(dataset, [first, second], [Boxes(100)], out, source)
+    again = make_proposals(dataset, [first, second], [Boxes(100)], out, Published(source))
     assert +again.tallies["boxes"] == {"kept": 1, "published": 1}
     assert read_boxes(out / "boxes" / f"{second.id}.txt").tolist() == [[1, 2, 3, 4]]
 
@@ -428,7 +468,8 @@ def test_without_a_published_proposal_the_whole_image_is_one(scenes, tmp_path):
     (tmp_path / f"{image.id}.txt").write_text("")
     empty = np.zeros((image.height, image.width, 2))
     scipy.io.savemat(tmp_path / f"{image.id}.mat", {"mask": empty})
-    done = make_proposals(dataset, [image], [Boxes(100), Segments(100)], tmp_path / "out", tmp_path)
+    done = make_proposals(dataset, [image], [Boxes(100), Segments(100)], tmp_path / "out",
+                          Published(tmp_path))
     boxes = read_boxes(tmp_path / "out" / "boxes" / f"{image.id}.txt")
     assert boxes.tolist() == [[0, 0, image.width - 1, image.height - 1]]
     (segment,) = load_masks(tmp_path / "out" / "segments" / f"{image.id}.npz").values()

@@ -6,7 +6,7 @@ import pytest
 from caffe.proto import caffe_pb2
 
 from objseg.data.dataset import Dataset
-from objseg.regions.features import write_index
+from objseg.regions.extraction import write_index
 from objseg.training.fingerprint import differences, fingerprint
 
 
@@ -38,7 +38,7 @@ def test_features_that_are_trained_on_count_and_others_do_not(dataset, tmp_path)
     keys = {image.id: "a" for image in dataset.all_images()}
 
     def with_keys(changed):
-        write_index(tmp_path, dataset.directory, changed, {}, 1, 1, "a trunk")
+        write_index(tmp_path, dataset, changed, {}, 1, 1, "a trunk")
         return run_on(dataset, features=str(tmp_path))
 
     before = with_keys(keys)
