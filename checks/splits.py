@@ -19,6 +19,7 @@ from checks import nets
 from checks.options import Options
 from checks.processes import sizes
 from checks.timing import EXPRESSIONS, spoken, time_torch
+from objseg.caffe.names import data_layer
 from objseg.data.dataset import Dataset
 from objseg.methods.ours import Segmenter
 from objseg.parallel.ranks import open_ranks
@@ -48,7 +49,7 @@ def _training(options, ranks, exchange) -> Iterator:
     if exchange:
         ranks.average_gradients(solver, caffe_pb2.SolverParameter(net_param=net), lambda: None)
     # the data layer's workers must end before this process can
-    with contextlib.closing(solver.net.layers[0].stream):
+    with contextlib.closing(data_layer(solver.net).stream):
         yield lambda: solver.step(1)
 
 

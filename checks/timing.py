@@ -12,6 +12,7 @@ from checks.comparison import LIMITS, greatest_error
 from checks.machine import arithmetic
 from checks.options import Options
 from objseg.caffe import cuda_driver
+from objseg.caffe.names import LOSS, data_layer
 from objseg.caffe.weights import read_net
 from objseg.data.dataset import Dataset, Image
 from objseg.methods.ours import Segmenter, time_responses
@@ -38,7 +39,7 @@ def time_training(options: Options, model: str, images: str) -> dict:
         caffe.set_mode_cpu()
         net.forward()
         cpu_loss = _loss(net)
-        net.layers[0].seek(0)
+        data_layer(net).seek(0)
         options.use_device()
     wait = None if options.gpu is None else cuda_driver.synchronize
     result = run_iterations(solver, options.iterations, wait)
@@ -61,21 +62,21 @@ def run_iterations(solver, count: int, wait: Callable[[], object] | None = None)
     kernels. ``seconds`` hold ``data_seconds``, which the data layer took; the first iteration,
     which allocates, is left out of them, but not of ``losses``.
     """
-    net, data_layer = solver.net, solver.net.layers[0]
+    net, data = solver.net, data_layer(solver.net)
     losses, seconds, data_seconds = [], [], []
     for _ in range(count + 1):
-        began, before = time.perf_counter(), data_layer.seconds
+        began, before = time.perf_counter(), data.seconds
         solver.step(1)
         losses.append(_loss(net))
         if wait:
             wait()
         seconds.append(time.perf_counter() - began)
-        data_seconds.append(data_layer.seconds - before)
+        data_seconds.append(data.seconds - before)
     return {"losses": losses, "seconds": seconds[1:], "data_seconds": data_seconds[1:]}
 
 
 def _loss(net):
-    return float(net.blobs["loss"].data)
+    return float(net.blobs[LOSS].data)
 
 
 def peak_memory(free_before: int | None) -> int:
