@@ -1,10 +1,10 @@
 # make demo and make test work on a bare machine: the first use sets up Caffe (tools/caffe-env).
 PYTHON = tools/caffe-env python
 
-.PHONY: help demo table1 test lint prototxt
+.PHONY: help demo table1 test test-quick lint prototxt
 
 help:
-	@sed -n 's/^\([a-z0-9]*\):.*## /make \1: /p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1: /p' Makefile
 
 demo: ## train both stages on synthetic scenes, evaluate, write out/demo/report.html (FRESH=1: from the start)
 	$(PYTHON) tools/reproduce.py --size slim --out out/demo --jobs 1 --no-timing \
@@ -15,6 +15,9 @@ table1: ## train and score every row of Table 1 on those scenes, time them (Tabl
 
 test: ## run every test
 	$(PYTHON) -m pytest tests
+
+test-quick: ## run the tests that take less than about five seconds each
+	$(PYTHON) -m pytest tests -m "not slow"
 
 lint: ## the style check; needs ruff
 	ruff check .

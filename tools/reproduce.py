@@ -29,6 +29,7 @@ from models.registry import MODELS
 from models.settings import add_switches
 from models.sizes import SIZES
 from objseg.data.dataset import Dataset
+from objseg.data.expressions import tokenize
 from objseg.errors import UserError
 from objseg.files import REPOSITORY, write_text
 from objseg.methods.configuration import require_trunk
@@ -191,14 +192,21 @@ def shown(path: Path) -> str:
 
 
 def next_command(plan: Plan) -> str | None:
-    """Return a command that tries the weights on a picture of the test split; None without both."""
+    """Return a command that tries the weights: the longest expression of a test picture.
+
+    Returns None without a stage of the paper's model, or without an expression of known words.
+    """
     model = next((name for name in ("highres", "lowres") if name in plan.models), None)
-    samples = Dataset(plan.options.data).samples("test")
-    if model is None or not samples:
+    dataset = Dataset(plan.options.data)
+    known = [sample for sample in dataset.samples("test")
+             if all(token in dataset.vocabulary for token in tokenize(sample.expression))]
+    if model is None or not known:
         return None
+    image = known[0].image
+    expression = max((sample.expression for sample in known if sample.image is image), key=len)
     return (
-        f"python {shown(REPOSITORY / 'tools' / 'segment.py')} {shown(samples[0].image.path)} "
-        f"{shlex.quote(samples[0].expression)} --size {plan.options.size} --method {model} "
+        f"python {shown(REPOSITORY / 'tools' / 'segment.py')} {shown(image.path)} "
+        f"{shlex.quote(expression)} --size {plan.options.size} --method {model} "
         f"--weights {shown(plan.options.out / 'weights')}"
     )
 

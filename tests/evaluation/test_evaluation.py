@@ -380,9 +380,9 @@ def test_rows_that_lack_a_file_do_not_keep_the_others_away(dataset, tmp_path):
         (["--method", "magic"], 2, "invalid choice"),
     ],
 )
-def test_command_line_refuses(dataset, arguments, status, message):
+def test_command_line_refuses(dataset, tmp_path, arguments, status, message):
     arguments = [str(dataset.directory) if text == "DATA" else text for text in arguments]
-    done = tool(*arguments)
+    done = tool(*arguments, "--out", tmp_path)
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
