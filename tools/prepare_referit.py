@@ -3,9 +3,14 @@
 python tools/prepare_referit.py                        data/raw/referit -> data/referit
 python tools/prepare_referit.py --raw DIR --out DIR    any data in ReferIt's layout
 
-DIR holds images/<id>.jpg, mask/<id>_<number>.mat, RealGames.txt or the authors' referit_*.json, and
-the split lists referit_{train,val,test}_imlist.txt. Run it again after an interruption: it
-continues.
+The raw folder holds images/<id>.jpg, mask/<id>_<number>.mat (a matrix segimg_t, 0 on the region),
+RealGames.txt or the authors' referit_*.json, and the split lists
+split/referit_{train,val,test}_imlist.txt. An about.json there, such as
+{"images": "photographs", "expressions": "program"}, tells facts that every report repeats: images
+are "photographs" or "drawn", expressions those of "people" or of a "program".
+
+Run it again after an interruption, or when raw files have changed: it makes anew what is of other
+content, and keeps the rest.
 """
 
 from common import environment
@@ -16,22 +21,26 @@ from pathlib import Path
 
 from common.arguments import REFERIT, Parser, add_workers, positive
 
-from objseg.data.expressions import Vocabulary
+from objseg.data.expressions import MIN_COUNT, Vocabulary
+from objseg.data.prepare import prepare
+from objseg.data.summary import describe, list_skipped
 from objseg.files import REPOSITORY
-from objseg.data.prepare import prepare, summary_text
+
+SHOWN = 10
+"""Lines about what was skipped that are printed; summary.txt has all."""
 
 
 def main():
     """Parse the command line, prepare, print the counts."""
     parser = Parser(__doc__)
     parser.add_argument("--raw", type=Path, default=REPOSITORY / "data/raw/referit", metavar="DIR",
-                        help="raw data set (default: data/raw/referit)")
+                        help="raw data set")
     parser.add_argument("--out", type=Path, default=REFERIT, metavar="DIR",
-                        help="prepared data set (default: data/referit)")
+                        help="prepared data set, made or brought up to date")
     parser.add_argument("--vocabulary", type=Path, metavar="FILE",
-                        help="use this vocabulary instead of one from the trainval expressions")
-    parser.add_argument("--min-count", type=positive, default=2, metavar="N",
-                        help="times a word must occur in trainval to get a row (default: 2)")
+                        help="words, one a line (default: those of the trainval expressions)")
+    parser.add_argument("--min-count", type=positive, default=MIN_COUNT, metavar="N",
+                        help="times a word must occur in trainval to get a row")
     parser.add_argument("--annotations-only", action="store_true",
                         help="no images and masks: sizes and boxes from the authors' JSON files")
     add_workers(parser)
@@ -40,7 +49,12 @@ def main():
     vocabulary = Vocabulary.load(options.vocabulary) if options.vocabulary else None
     index = prepare(options.raw, options.out, vocabulary, options.min_count,
                     options.annotations_only, options.workers)
-    print(summary_text(index), end="")
+    print(describe(options.out.resolve().name, index["summary"]), end="")
+    skipped = list_skipped(index)
+    for line in skipped[:SHOWN]:
+        print(f"skipped: {line}")
+    if len(skipped) > SHOWN:
+        print(f"skipped: {len(skipped):,} in all, listed in {options.out / 'summary.txt'}")
     print(f"prepared: {options.out}")
 
 

@@ -10,13 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from objseg.data.about import About
+from objseg.data.advice import how_to_prepare
 from objseg.data.expressions import Vocabulary
-from objseg.data.images import ChangedImageError, ImageError, read_image
+from objseg.data.images import ChangedImageError, read_image
 from objseg.data.masks import MaskError, load_masks
 from objseg.errors import UserError
 from objseg.files import sha256
 
-VERSION = 2
+VERSION = 3
 SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "test": ("test",)}
 """The splits that can be asked for, and the splits in the index that make each of them."""
 
@@ -37,7 +39,7 @@ class Image(NamedTuple):
     """An image: its id, path (None without images), size in pixels, regions, and checksums.
 
     ``sha256`` is that of its file, ``masks_digest`` that of its masks
-    (:func:`objseg.data.masks.masks_digest`); None where a data set does not tell them.
+    (:func:`objseg.data.masks.masks_digest`); None in a set of annotations only.
     """
 
     id: str
@@ -47,28 +49,6 @@ class Image(NamedTuple):
     regions: tuple
     sha256: str | None = None
     masks_digest: str | None = None
-
-
-class About(NamedTuple):
-    """Facts about a data set that every report of it tells; None where nobody has said.
-
-    ``images`` are "drawn" or "photographs", ``expressions`` those of "people" or of a "program",
-    ``referit`` whether it is the ReferIt of the paper.
-    """
-
-    images: str | None = None
-    expressions: str | None = None
-    referit: bool = False
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """List what stands beside every figure of this data set."""
-        notes = []
-        if self.images == "drawn":
-            notes.append("synthetic images")
-        if self.expressions == "program":
-            notes.append("expressions made by a program")
-        return tuple(notes)
 
 
 class Sample(NamedTuple):
@@ -98,63 +78,48 @@ class Dataset:
     """A data set prepared by ``tools/prepare_referit.py``.
 
     ``directory`` holds index.json, vocabulary.txt and masks/<image id>.npz. ``name`` is the name of
-    that folder, ``vocabulary`` a Vocabulary, ``image_dir`` the folder of the images or None when
-    the set holds annotations only, ``summary`` the counts of the preparation (see
-    ``objseg.data.prepare``), and ``skipped`` its list of what was left out and why. ``about`` is
-    an About, ``identity`` a checksum (str) of everything that a result depends on: the index, which
-    holds checksums of all pictures and masks, and the vocabulary.
+    that folder, ``image_dir`` the folder of the images or None when the set holds annotations only,
+    and ``about`` an About, the facts that stand beside every figure.
 
     Raises DatasetError when the set is missing or broken.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         self.name = self.directory.resolve().name
-        path = self.directory / "index.json"
         with _no_garbage_collection():
-            self._load(path)
+            index = self._read_index()
+            try:
+                # A relative folder is meant from the data set, so that a checkout can be moved.
+                self.image_dir = \
+                    index["image_dir"] and (self.directory / index["image_dir"]).resolve()
+                self.about = About(**index["about"])
+                self._vocabulary = index["vocabulary"]
+                self._images = self._build(index)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise DatasetError(
+                    f"{self.directory / 'index.json'}: incomplete ({type(error).__name__}: "
+                    f"{error}); make it with: {self._command}"
+                ) from error
 
-    def _load(self, path):
+    def _read_index(self) -> dict:
+        path, index, problem = self.directory / "index.json", None, None
         try:
-            content = path.read_bytes()
-            index = json.loads(content)
+            index = json.loads(path.read_bytes())
         except FileNotFoundError:
-            raise DatasetError(
-                f"{path} does not exist; make it with: {self._command}"
-            ) from None
-        except (OSError, ValueError) as error:  # of JSON or UTF-8
-            raise DatasetError(
-                f"{path}: not a readable index ({error}); make it again with: {self._command}"
-            ) from error
-        if not isinstance(index, dict) or index.get("version") != VERSION:
+            problem = "does not exist"
+        except ValueError as error:  # of JSON or UTF-8
+            problem = f"not a readable index ({error})"
+        else:
             found = index.get("version") if isinstance(index, dict) else type(index).__name__
-            raise DatasetError(
-                f"{path}: version {found}, expected {VERSION}; make it again with: {self._command}"
-            )
-        try:
-            # A relative folder is meant from the data set, so that a checkout can be moved.
-            self.image_dir = index["image_dir"] and (self.directory / index["image_dir"]).resolve()
-            self.summary, self.skipped = index["summary"], index["skipped"]
-            self.about = About(**index.get("about", {}))
-            self._images = self._build(index)
-            self.identity = self._identity(content)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(
-                f"{path}: incomplete ({type(error).__name__}: {error}); make it again with: "
-                f"{self._command}"
-            ) from error
+            if found != VERSION:
+                problem = f"version {found}, expected {VERSION}"
+        self._command = how_to_prepare(self.directory, index)
+        if problem:
+            raise DatasetError(f"{path}: {problem}; make it with: {self._command}")
+        return index
 
-    def _identity(self, index):
-        """Return a checksum of the bytes of index.json and of the vocabulary's."""
-        vocabulary = self.directory / "vocabulary.txt"
-        words = sha256(vocabulary) if vocabulary.is_file() else ""
-        return hashlib.sha256(index + words.encode()).hexdigest()
-
-    @property
-    def _command(self):
-        return f"python tools/prepare_referit.py --raw RAW_FOLDER --out {self.directory}"
-
-    def _build(self, index):
+    def _build(self, index: dict) -> dict[str, list[Image]]:
         regions = {image: [] for image in index["images"]}
         for region, entry in index["regions"].items():
             regions[entry["image"]].append(
@@ -163,21 +128,46 @@ class Dataset:
         images = {"train": [], "val": [], "test": []}
         for image, entry in index["images"].items():
             path = self.image_dir and self.image_dir / entry["file"]
+            # a set of annotations alone has no checksums
+            checksums = (entry["sha256"], entry["masks"]) if path else ()
             images[entry["split"]].append(
                 Image(image, path, entry["width"], entry["height"], tuple(regions[image]),
-                      entry.get("sha256"), entry.get("masks"))
+                      *checksums)
             )
         return images
 
     @cached_property
-    def vocabulary(self):
-        """The words of the trainval expressions, or those the set was prepared with."""
+    def identity(self) -> str:
+        """Checksum of everything that a result depends on; the same for a copy elsewhere.
+
+        It covers the splits, the content of pictures and masks, boxes, expressions and words.
+        """
+        content = [self._vocabulary]
+        for split, images in self._images.items():
+            content.append(split)
+            content += [image._replace(path=image.path and image.path.name) for image in images]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The words of the trainval expressions, or those the set was prepared with.
+
+        Raises DatasetError when there is none, or the file is not that of the index.
+        """
         path = self.directory / "vocabulary.txt"
-        if not path.exists():
-            raise DatasetError(f"{path} does not exist; make it again with: {self._command}")
+        if self._vocabulary is None:
+            raise DatasetError(
+                f"{self.directory}: a test split alone has no vocabulary; that of the weights "
+                f"serves, or prepare it with other words: {self._command} --vocabulary FILE"
+            )
+        if not path.is_file() or sha256(path) != self._vocabulary:
+            raise DatasetError(
+                f"{path}: missing, or not the words that index.json was written with; prepare "
+                f"again with: {self._command}"
+            )
         return Vocabulary.load(path)
 
-    def images(self, split):
+    def images(self, split: str) -> list[Image]:
         """List the Images of ``split`` (train, val, trainval, test) in the split list's order.
 
         trainval is train followed by val. Images without regions are part of the list.
@@ -186,11 +176,11 @@ class Dataset:
             raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
         return [image for part in SPLITS[split] for image in self._images[part]]
 
-    def all_images(self):
+    def all_images(self) -> list[Image]:
         """List the Images of every split, in the order train, val, test."""
         return self.images("trainval") + self.images("test")
 
-    def samples(self, split):
+    def samples(self, split: str) -> list[Sample]:
         """List the Samples of ``split`` in the order of images, their regions, their expressions.
 
         An expression that several players gave for a region is as many samples, as in ReferIt.
@@ -214,40 +204,26 @@ class Dataset:
             raise DatasetError(f"{error}; prepare again with: {self._command}") from error
 
     def pixels_and_masks(self, image: Image) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Read an image, BGR uint8 (H, W, 3), and its masks, {region id: bool (H, W)}.
-
-        Raises ImageError when the image cannot be read, or has another size than its masks.
-        """
-        masks, pixels = self.masks(image), self.pixels(image)
-        height, width = pixels.shape[:2]
-        for mask in masks.values():
-            if mask.shape != (height, width):
-                raise ImageError(
-                    f"{image.path}: {width}x{height} pixels, but its masks were prepared for "
-                    f"{mask.shape[1]}x{mask.shape[0]}; prepare the data set again"
-                )
-        return pixels, masks
+        """Read an image, BGR uint8 (H, W, 3), and its masks; errors of ``pixels`` and ``masks``."""
+        masks = self.masks(image)
+        return self.pixels(image), masks
 
     def masks(self, image: Image) -> dict[str, np.ndarray]:
         """Read the masks of an image: ``{region id: bool (H, W)}`` on the image's pixels.
 
-        Raises DatasetError when the set holds annotations only, or the file is missing or broken.
+        Raises DatasetError when the set holds annotations only, or the file is missing, broken, or
+        another than the one that was prepared.
         """
         if self.image_dir is None:
+            command = self._command.replace(" --annotations-only", "")
             raise DatasetError(
                 f"{self.directory}: prepared with --annotations-only, so it has no masks; with "
-                f"images and masks at hand run: {self._command}"
+                f"images and masks at hand run: {command}"
             )
         path = self.directory / "masks" / f"{image.id}.npz"
         try:
-            masks = load_masks(path, image.masks_digest)
+            return load_masks(path, image.masks_digest)
         except FileNotFoundError:
             raise DatasetError(f"{path} does not exist; run again: {self._command}") from None
         except MaskError as error:
             raise DatasetError(f"{error}; delete it and run again: {self._command}") from error
-        missing = [region.id for region in image.regions if region.id not in masks]
-        if missing:
-            raise DatasetError(
-                f"{path}: no mask of region {missing[0]}; delete it and run again: {self._command}"
-            )
-        return masks

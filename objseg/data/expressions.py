@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ PAD, GO, EOS, UNK = range(4)
 MAX_WORDS = 20
 """Time steps T of the language encoder; later tokens are cut."""
 
+MIN_COUNT = 2
+"""Times a word must occur in trainval to get a row, unless somebody asks for another number."""
+
 _SEPARATOR = re.compile(r"(\W+)")
 
 
@@ -22,8 +26,8 @@ class VocabularyError(UserError):
     """A vocabulary file that cannot be used; the message names the file and the line."""
 
 
-def split(expression):
-    """Split ``expression`` (str) into lower-case words and the punctuation between them.
+def split(expression: str) -> list[str]:
+    """Split ``expression`` into lower-case words and the punctuation between them.
 
     "Boat, on the left." becomes ["boat", ",", "on", "the", "left", "."].
     """
@@ -31,8 +35,8 @@ def split(expression):
     return [piece for piece in pieces if piece]
 
 
-def tokenize(expression):
-    """Split ``expression`` (str) into the encoder's tokens, a list of str that may be empty.
+def tokenize(expression: str) -> list[str]:
+    """Split ``expression`` into the encoder's tokens; the list may be empty.
 
     As in the authors' code a last "." is dropped. A run of punctuation is one token.
     """
@@ -47,7 +51,7 @@ class Vocabulary:
     that the embedding needs. Raises VocabularyError for other specials, blank or repeated words.
     """
 
-    def __init__(self, words, source="vocabulary"):
+    def __init__(self, words: Iterable[str], source: str | Path = "vocabulary"):
         self.words = tuple(words)
         if self.words[: len(SPECIALS)] != SPECIALS:
             raise VocabularyError(
@@ -58,7 +62,8 @@ class Vocabulary:
         for number, word in enumerate(self.words):
             if not word or word != " ".join(word.split()):
                 raise VocabularyError(
-                    f"{source}, line {number + 1}: {word!r}, expected a word without blanks"
+                    f"{source}, line {number + 1}: {word!r}, expected a word, or "
+                    "punctuation, without blanks around it and with single ones inside"
                 )
             if word in self._index:
                 raise VocabularyError(
@@ -74,7 +79,7 @@ class Vocabulary:
         return word in self._index
 
     @classmethod
-    def build(cls, expressions, min_count=2):
+    def build(cls, expressions: Iterable[str], min_count: int = MIN_COUNT) -> "Vocabulary":
         """Collect the tokens that ``expressions`` hold at least ``min_count`` times.
 
         They are ordered from frequent to rare, equally frequent ones by alphabet. The default of
@@ -90,7 +95,7 @@ class Vocabulary:
         return cls(SPECIALS + tuple(sorted(kept, key=lambda token: (-counts[token], token))))
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Vocabulary":
         """Read a vocabulary of one word a line, UTF-8, with Unix or Windows line ends.
 
         Raises VocabularyError, which names the file and the line.
@@ -104,9 +109,14 @@ class Vocabulary:
         lines = text.replace("\r\n", "\n").split("\n")
         return cls(lines[:-1] if lines[-1] == "" else lines, path)
 
-    def save(self, path):
-        """Write one word a line, the form that ``load`` reads."""
-        write_text(path, "".join(f"{word}\n" for word in self.words))
+    @property
+    def text(self) -> str:
+        """One word a line, the form that ``load`` reads."""
+        return "".join(f"{word}\n" for word in self.words)
+
+    def save(self, path: str | Path) -> None:
+        """Write ``text``."""
+        write_text(path, self.text)
 
     def rows(self, expression: str, length: int = MAX_WORDS) -> list[int]:
         """Return the row numbers of the tokens of ``expression``, from 1 to ``length`` of them.
@@ -115,8 +125,10 @@ class Vocabulary:
         """
         return [self._index.get(token, UNK) for token in tokenize(expression)][:length] or [UNK]
 
-    def encode(self, expression, length=MAX_WORDS):
-        """Turn ``expression`` (str) into the input of the language encoder.
+    def encode(
+        self, expression: str, length: int = MAX_WORDS
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Turn ``expression`` into the input of the language encoder.
 
         Returns ``tokens`` int32 (length,), row numbers with ``<pad>`` in front, and
         ``continuation`` float32 (length,): 0 on the padding and on the first word, 1 on later
@@ -129,7 +141,9 @@ class Vocabulary:
         continuation[length - len(rows) + 1:] = 1
         return tokens, continuation
 
-    def encode_all(self, expressions, length=MAX_WORDS):
+    def encode_all(
+        self, expressions: Iterable[str], length: int = MAX_WORDS
+    ) -> dict[str, np.ndarray]:
         """Encode N ``expressions`` as the columns of what a net takes.
 
         Returns {"tokens": int32 (length, N), "continuation": float32 (length, N)}.
@@ -138,6 +152,6 @@ class Vocabulary:
         tokens, continuation = (np.stack(columns, axis=1) for columns in encoded)
         return {"tokens": tokens, "continuation": continuation}
 
-    def outputs(self, expression):
+    def outputs(self, expression: str) -> list[int]:
         """Rows of the words that the encoder reads of ``expression``, each once: sorted ints."""
         return sorted(set(self.rows(expression)))

@@ -1,9 +1,8 @@
 """Region masks: reading ReferIt's MATLAB files, boxes, and the prepared set's lossless packing."""
 
 import hashlib
-import io
 import json
-import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +17,7 @@ class MaskError(UserError):
     """A mask file that cannot be used; the message names the file."""
 
 
-def read_mat(path):
+def read_mat(path: Path) -> np.ndarray:
     """Read ReferIt's mask file and return the region as bool (H, W).
 
     The file holds a matrix ``segimg_t`` of any number type in which **0 is the region**. Raises
@@ -44,7 +43,7 @@ def read_mat(path):
     return matrix == 0
 
 
-def fit(mask, height, width):
+def resize_nearest(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize ``mask`` bool (h, w) to (height, width) with nearest neighbours."""
     if mask.shape == (height, width):
         return mask
@@ -52,7 +51,7 @@ def fit(mask, height, width):
     return resized.astype(bool)
 
 
-def bounding_box(mask):
+def bounding_box(mask: np.ndarray) -> list[int] | None:
     """Return the box [xmin, ymin, xmax, ymax] of ``mask`` bool (H, W) in inclusive pixels.
 
     None when the mask is empty.
@@ -64,7 +63,9 @@ def bounding_box(mask):
     return [int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])]
 
 
-def save_masks(path, masks, shape, note=""):
+def save_masks(
+    path: Path, masks: dict[str, np.ndarray], shape: tuple[int, int], note: str = ""
+) -> str:
     """Write the masks of one image, ``{region id: bool (H, W)}``, losslessly and atomically.
 
     ``shape`` is the image's (H, W), stored for an image without regions too. The file is a
@@ -93,7 +94,7 @@ def masks_digest(ids: list[str], shape: tuple[int, int], bits: np.ndarray) -> st
     return digest.hexdigest()
 
 
-def load_masks(path, digest=None):
+def load_masks(path: Path, digest: str | None = None) -> dict[str, np.ndarray]:
     """Read ``{region id: bool (H, W)}`` as written by ``save_masks``.
 
     Raises FileNotFoundError, and MaskError for a broken file or, where ``digest`` is given, for
@@ -109,23 +110,19 @@ def load_masks(path, digest=None):
         raise MaskError(f"{path}: not a file of packed masks ({error})") from error
 
 
-def digest_of(path):
-    """Return the :func:`masks_digest` of a whole file; errors as in ``load_masks``."""
-    ids, shape, bits = _load(path, "ids", "shape", "bits")
-    return masks_digest(ids.tolist(), shape, bits)
+def load_note(path: Path) -> tuple[str, str]:
+    """Read the ``note`` of a file written by ``save_masks``, and its masks' digest.
+
+    Raises the errors of ``load_masks``.
+    """
+    ids, shape, bits, note = _load(path, "ids", "shape", "bits", "note")
+    return str(note), masks_digest(ids.tolist(), shape, bits)
 
 
-def load_note(path):
-    """Read the ``note`` of a file written by ``save_masks``; errors as in ``load_masks``."""
-    return str(_load(path, "note")[0])
-
-
-def _load(path, *names):
-    # Not np.load, which writes to stderr about a damaged file besides raising (numpy 1.19).
+def _load(path: Path, *names: str) -> list[np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [io.BytesIO(archive.read(f"{name}.npy")) for name in names]
-        return [np.lib.format.read_array(member, allow_pickle=False) for member in members]
+        with np.load(path) as archive:
+            return [archive[name] for name in names]
     except FileNotFoundError:
         raise
     except Exception as error:  # like loadmat, zipfile raises nearly anything on damage

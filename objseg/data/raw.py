@@ -11,6 +11,8 @@ from objseg.errors import UserError
 FOLDERS = ("", "split", "data")
 """Where below the raw folder annotation files are looked for."""
 
+GAMES = "RealGames.txt"
+
 _GAME = re.compile(r"(?P<region>[^/\\~]+_\d+)\.jpg")
 
 
@@ -45,11 +47,12 @@ class Annotations:
         self.problems.append((place, reason))
         self.counts[reason] += 1
 
-    def regions_of_images(self):
-        """Map each image id to the ids of its regions that have expressions, in numeric order."""
-        regions = {}
+    def regions_by_image(self) -> dict[str, list[str]]:
+        """Map each image of the splits to its regions that have expressions, in numeric order."""
+        regions = {image: [] for images in self.splits.values() for image in images}
         for region in sorted(self.expressions, key=lambda region: int(region.rsplit("_", 1)[1])):
-            regions.setdefault(image_of(region), []).append(region)
+            if image_of(region) in regions:
+                regions[image_of(region)].append(region)
         return regions
 
 
@@ -76,15 +79,15 @@ def read_annotations(raw):
         for split in ("train", "val", "trainval", "test", "all")
     ]
     queries = [path for path in queries if path]
-    games = _find(raw, "RealGames.txt")
+    games = _find(raw, GAMES)
     if queries:
         annotations.source = "referit_query_*.json"
         _read_queries(queries, annotations)
     elif games:
-        annotations.source = games.name
+        annotations.source = GAMES
         _read_games(games, annotations)
     else:
-        raise AnnotationError(f"{raw}: neither RealGames.txt nor referit_query_*.json is there")
+        raise AnnotationError(f"{raw}: neither {GAMES} nor referit_query_*.json is there")
     boxes, sizes = _find(raw, "referit_bbox.json"), _find(raw, "referit_imsize.json")
     if boxes:
         annotations.boxes = _read_numbers(boxes, 4)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from objseg.data.images import reduced
-from objseg.data.masks import fit
+from objseg.data.masks import resize_nearest
 from objseg.regions.boxes import box_mask
 
 MIXTURE = 5
@@ -31,7 +31,7 @@ def grabcut(image: np.ndarray, box, iterations: int = 5) -> tuple[np.ndarray, st
     height, width = image.shape[:2]
     rectangle = box_mask(box, height, width)
     image = reduced(image)
-    inside = fit(rectangle, *image.shape[:2])
+    inside = resize_nearest(rectangle, *image.shape[:2])
     if min(np.count_nonzero(inside), np.count_nonzero(~inside)) < MIXTURE:
         return rectangle, "degenerate box"
     # The labels that GC_INIT_WITH_RECT would set; a scaled box need not be whole pixels.
@@ -39,7 +39,7 @@ def grabcut(image: np.ndarray, box, iterations: int = 5) -> tuple[np.ndarray, st
     models = np.zeros((2, 1, 13 * MIXTURE))
     cv2.setRNGSeed(SEED)
     cv2.grabCut(image, labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
-    foreground = fit(labels == cv2.GC_PR_FGD, height, width) & rectangle
+    foreground = resize_nearest(labels == cv2.GC_PR_FGD, height, width) & rectangle
     if not foreground.any():
         return rectangle, "empty result"
     return foreground, None

@@ -11,7 +11,7 @@ from scipy.ndimage import find_objects
 from skimage.graph import RAG, merge_hierarchical
 
 from objseg.data.images import reduced
-from objseg.data.masks import fit
+from objseg.data.masks import resize_nearest
 
 SCALES = (100, 300)
 """Scale k of the graph segmentations; each is grouped by itself."""
@@ -48,7 +48,9 @@ def segment_proposals(image, count=100):
     ])
     best = candidates[_rank(candidates, areas, count)]
     masks = best[:, atoms].reshape(-1, *small.shape[:2])
-    return masks if small is image else np.array([fit(mask, *image.shape[:2]) for mask in masks])
+    if small is image:
+        return masks
+    return np.array([resize_nearest(mask, *image.shape[:2]) for mask in masks])
 
 
 def _graph_segmentation(image, scale):

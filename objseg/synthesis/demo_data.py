@@ -2,8 +2,8 @@
 
 The folder holds images/<scene>.jpg, mask/<scene>_<region>.mat (variable segimg_t, 0 on the
 foreground), RealGames.txt (one line an expression: region, expression, click), the lists
-split/referit_{train,val,trainval,test}_imlist.txt, and settings.json. The same settings give the
-same bytes whatever the number of processes.
+split/referit_{train,val,trainval,test}_imlist.txt, settings.json, and about.json, which says that
+the images are drawn. The same settings give the same bytes whatever the number of processes.
 """
 
 import functools
@@ -89,6 +89,8 @@ def make_data(out, scenes, seed, mode, workers, overwrite=False):
     settings = {"version": VERSION, "seed": seed, "expressions": mode, "scenes": scenes}
     found = read_settings(out)
     if found == settings:
+        if not (out / "about.json").exists():  # made by an earlier version
+            write_about(out)
         print(f"{out}: complete, nothing to do")
         return
     if found is not None and not overwrite:
@@ -103,11 +105,17 @@ def make_data(out, scenes, seed, mode, workers, overwrite=False):
     count = sum(scenes.values())
     draw_missing(growing, count, seed, mode, workers)
     write_lists(growing, scenes)
+    write_about(growing)
     shutil.rmtree(growing / "expressions")
     shutil.rmtree(out, ignore_errors=True)
     growing.rename(out)
     expressions = (out / "RealGames.txt").read_text().count("\n")
     print(f"{out}: {count} scenes, {expressions} expressions")
+
+
+def write_about(folder):
+    """Write the facts that every report tells of this data set."""
+    write_text(folder / "about.json", '{"images": "drawn", "expressions": "program"}\n')
 
 
 def draw_missing(folder, count, seed, mode, workers):

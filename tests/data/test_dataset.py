@@ -1,32 +1,45 @@
+import hashlib
 import json
+import shutil
+from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import scipy.io
 
-from objseg.data.dataset import Dataset, DatasetError
+from objseg.data.dataset import VERSION, Dataset, DatasetError
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.data.masks import (
     MaskError,
     bounding_box,
-    fit,
     load_masks,
     load_note,
     read_mat,
+    resize_nearest,
     save_masks,
 )
+from objseg.files import REPOSITORY
+
+WORDS = Vocabulary([*SPECIALS, "sky"])
+
+
+def entry(file, split):
+    return {"file": file, "width": 4, "height": 3, "split": split, "sha256": "", "masks": ""}
+
 
 INDEX = {
-    "version": 2,
-    "name": "small",
+    "version": VERSION,
+    "raw": "../raw",
     "image_dir": "../raw/images",
-    "summary": {},
-    "skipped": [],
+    "min_count": 2,
+    "about": {},
+    "vocabulary": hashlib.sha256(WORDS.text.encode()).hexdigest(),
     "images": {
-        "9": {"file": "9.jpg", "width": 4, "height": 3, "split": "train"},
-        "2": {"file": "2.png", "width": 4, "height": 3, "split": "train"},
-        "5": {"file": "5.jpg", "width": 4, "height": 3, "split": "val"},
-        "1": {"file": "1.jpg", "width": 4, "height": 3, "split": "test"},
+        "9": entry("9.jpg", "train"),
+        "2": entry("2.png", "train"),
+        "5": entry("5.jpg", "val"),
+        "1": entry("1.jpg", "test"),
     },
     "regions": {
         "2_1": {"image": "2", "box": [0, 0, 3, 2], "expressions": ["sky"]},
@@ -36,11 +49,11 @@ INDEX = {
     },
 }
 
+
 def masks_of(dataset, name):
     """Read the masks of the image called ``name``."""
     (image,) = [image for image in dataset.all_images() if image.id == name]
     return dataset.masks(image)
-
 
 
 @pytest.fixture
@@ -48,7 +61,7 @@ def prepared(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
     (folder / "index.json").write_text(json.dumps(INDEX))
-    Vocabulary(SPECIALS + ("sky",)).save(folder / "vocabulary.txt")
+    WORDS.save(folder / "vocabulary.txt")
     return folder
 
 
@@ -84,33 +97,76 @@ def test_an_unknown_split_is_refused(prepared):
 
 def test_masks_come_by_region(prepared):
     masks = {"9_1": np.eye(3, 4, dtype=bool), "9_2": np.zeros((3, 4), bool)}
-    save_masks(prepared / "masks" / "9.npz", masks, (3, 4))
+    digest = save_masks(prepared / "masks" / "9.npz", masks, (3, 4))
+    nine = {**INDEX["images"]["9"], "masks": digest}
+    index = {**INDEX, "images": {**INDEX["images"], "9": nine}}
+    (prepared / "index.json").write_text(json.dumps(index))
     loaded = masks_of(Dataset(prepared), "9")
     assert list(loaded) == ["9_1", "9_2"]
     np.testing.assert_array_equal(loaded["9_1"], masks["9_1"])
 
 
-def test_errors_name_the_file_and_the_command(prepared, tmp_path):
+def test_errors_name_the_file_and_a_command_that_makes_it(prepared, tmp_path, monkeypatch):
     dataset = Dataset(prepared)
-    with pytest.raises(DatasetError, match=r"9.npz does not exist; run again: .*prepare_referit"):
+    again = f"prepare_referit.py --raw {tmp_path / 'raw'} --out {prepared}$"
+    with pytest.raises(DatasetError, match=f"9.npz does not exist; run again: .*{again}"):
         masks_of(dataset, "9")
     (prepared / "masks").mkdir()
     (prepared / "masks" / "9.npz").write_bytes(b"PK broken")
-    with pytest.raises(DatasetError, match=r"9.npz: not a file of packed masks"):
+    with pytest.raises(DatasetError, match=f"9.npz: not a file of packed masks.*{again}"):
         masks_of(dataset, "9")
-    (prepared / "vocabulary.txt").unlink()
-    with pytest.raises(DatasetError, match=r"vocabulary.txt does not exist"):
+    monkeypatch.chdir(tmp_path)
+    (prepared / "index.json").write_text("{}")
+    with pytest.raises(DatasetError, match="--raw RAW_FOLDER .* RAW_FOLDER holds images/, mask/"):
+        Dataset(prepared)
+    (prepared / "index.json").write_text(json.dumps({**INDEX, "version": 0, "min_count": 7}))
+    with pytest.raises(DatasetError, match="--raw raw --out small --min-count 7$"):
+        Dataset(Path("small"))
+
+
+@pytest.mark.parametrize("name, first", [
+    ("demo", "python tools/make_demo_data.py && "), ("referit", "python tools/download.py --all "),
+])
+def test_the_data_sets_of_the_readme_are_made_from_nothing(name, first, monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=FileNotFoundError))
+    with pytest.raises(DatasetError, match=f"make it with: {first}.*python tools/prepare_referit"):
+        Dataset(REPOSITORY / "data" / name)
+
+
+def test_other_words_than_the_index_s_are_refused(prepared):
+    dataset = Dataset(prepared)
+    Vocabulary([*SPECIALS, "sea"]).save(prepared / "vocabulary.txt")
+    with pytest.raises(DatasetError, match="vocabulary.txt: missing, or not the words .*prepare"):
         dataset.vocabulary  # noqa: B018
-    with pytest.raises(DatasetError, match=r"index.json does not exist; make it with: .*--out"):
-        Dataset(tmp_path / "absent")
+
+
+def test_the_identity_is_that_of_the_content(prepared, tmp_path):
+    def identity(folder=prepared, **changes):
+        (folder / "index.json").write_text(json.dumps({**INDEX, **changes}))
+        return Dataset(folder).identity
+
+    first, other = identity(), tmp_path / "elsewhere"
+    shutil.copytree(prepared, other)
+    assert identity(other, image_dir="/photographs", raw="/", about={"images": "drawn"}) == first
+    images, regions = INDEX["images"], INDEX["regions"]
+    altered = [identity(vocabulary="0"), identity(images=dict(reversed(images.items())))]
+    altered += [
+        identity(images={**images, "9": {**images["9"], key: value}})
+        for key, value in (("sha256", "0"), ("masks", "0"), ("split", "test"), ("width", 5))
+    ]
+    altered += [
+        identity(regions={**regions, "5_1": {**regions["5_1"], key: value}})
+        for key, value in (("box", [0, 0, 1, 1]), ("expressions", ["truck"]))
+    ]
+    assert len({first, *altered}) == 1 + len(altered)
 
 
 @pytest.mark.parametrize("content, message", [
     ("", "not a readable index"),
-    ('{"version": 2', "not a readable index"),
-    ("[]", "version list, expected 2"),
-    ('{"version": 7}', "version 7, expected 2"),
-    ('{"version": 2, "image_dir": null}', "incomplete"),
+    ('{"version": 3', "not a readable index"),
+    ("[]", "version list, expected 3"),
+    ('{"version": 7}', "version 7, expected 3"),
+    ('{"version": 3, "image_dir": null}', "incomplete"),
     (json.dumps(dict(INDEX, regions={"7_1": {"image": "7"}})), "incomplete"),
 ])
 def test_a_broken_index_is_refused(prepared, content, message):
@@ -123,7 +179,7 @@ def test_annotations_only_has_no_masks(prepared):
     (prepared / "index.json").write_text(json.dumps(dict(INDEX, image_dir=None)))
     dataset = Dataset(prepared)
     assert dataset.images("train")[0].path is None
-    with pytest.raises(DatasetError, match="--annotations-only"):
+    with pytest.raises(DatasetError, match="with --annotations-only.* run: .* --out [^ ]*$"):
         masks_of(dataset, "9")
 
 
@@ -134,7 +190,7 @@ def test_masks_survive_the_round_trip(tmp_path, shape, count):
     masks = {f"1_{number}": random.rand(*shape) < random.rand() for number in range(count)}
     save_masks(tmp_path / "1.npz", masks, shape, note="café")
     loaded = load_masks(tmp_path / "1.npz")
-    assert list(loaded) == list(masks) and load_note(tmp_path / "1.npz") == "café"
+    assert list(loaded) == list(masks) and load_note(tmp_path / "1.npz")[0] == "café"
     for region, mask in masks.items():
         assert loaded[region].dtype == bool
         np.testing.assert_array_equal(loaded[region], mask)
@@ -218,7 +274,8 @@ def test_a_corrupted_mat_file_is_refused(tmp_path):
         read_mat(tmp_path / "none.mat")
 
 
-def test_fit_takes_the_nearest_pixel():
+def test_resizing_takes_the_nearest_pixel():
     mask = np.array([[1, 0], [0, 1]], bool)
-    np.testing.assert_array_equal(fit(mask, 4, 6), np.kron(mask, np.ones((2, 3), bool)) > 0)
-    assert fit(mask, 2, 2) is mask
+    enlarged = np.kron(mask, np.ones((2, 3), bool)) > 0
+    np.testing.assert_array_equal(resize_nearest(mask, 4, 6), enlarged)
+    assert resize_nearest(mask, 2, 2) is mask

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,12 +11,17 @@ import numpy as np
 import pytest
 import scipy.io
 
-from objseg.data.dataset import About, Dataset, DatasetError
+from objseg.data.about import About
+from objseg.data.dataset import Dataset, DatasetError
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.data.frequent_words import FrequentWords
-from objseg.data.prepare import PrepareError, prepare, summary_text
+from objseg.data.packing import PrepareError
+from objseg.data.prepare import prepare
 from objseg.data.raw import AnnotationError, read_annotations
+from objseg.data.summary import describe
+from objseg.errors import UserError
 from objseg.files import REPOSITORY
+from objseg.parallel.prefetch import WorkerError
 
 SHARED = Path(os.environ.get("OBJSEG_SHARED", REPOSITORY.parent / "shared"))
 GAMES = [
@@ -102,12 +108,12 @@ def test_the_prepared_set_holds_what_the_raw_one_says(ready):
     assert image.regions[1].box == (1, 1, 2, 2)
     assert masks_of(dataset, "1")["1_2"].nonzero()[1].tolist() == [1, 2, 1, 2]
     assert dataset.vocabulary.words[4:] == ("car", "red", "sky", "tree", "on", "top")
-    assert dataset.skipped == [] and dataset.summary["notes"] == {}
-    assert dataset.summary["splits"]["trainval"] == {
+    assert index["skipped"] == [] and index["summary"]["notes"] == {}
+    assert index["summary"]["splits"]["trainval"] == {
         "images": 3, "regions": 5, "expressions": 6,
         "skipped images": 0, "skipped regions": 0, "skipped expressions": 0,
     }
-    assert (dataset.directory / "summary.txt").read_text() == summary_text(index)
+    assert (dataset.directory / "summary.txt").read_text() == describe("out", index["summary"])
 
 
 def test_workers_do_not_change_a_byte(raw, tmp_path):
@@ -143,14 +149,16 @@ def test_an_unusable_image_is_skipped_with_its_samples(raw, ready, content, reas
         path.write_bytes(whole[:len(whole) // 2] if content == "half" else content)
     index, dataset = ready()
     assert [image.id for image in dataset.images("train")] == ["2"]
-    assert dataset.summary["splits"]["train"] == {
+    assert index["summary"]["splits"]["train"] == {
         "images": 1, "regions": 2, "expressions": 2,
         "skipped images": 1, "skipped regions": 2, "skipped expressions": 3,
     }
-    entry, = dataset.skipped
+    entry, = index["skipped"]
     assert (entry["what"], entry["reason"], entry["expressions"]) == ("image 1", reason, 3)
     assert str(path) in entry["detail"]
-    assert f"{reason}: 1" in summary_text(index)
+    summary = (dataset.directory / "summary.txt").read_text()
+    assert f"\n{reason}: 1\n" in summary
+    assert f"\nskipped: image 1: {reason}: {entry['detail']}\n" in summary
 
 
 @pytest.mark.parametrize("spoil, reason", [
@@ -166,8 +174,8 @@ def test_an_unusable_mask_is_skipped_with_its_samples(raw, ready, spoil, reason)
     assert list(masks_of(dataset, "1")) == ["1_1"]
     assert [region.id for region in dataset.images("train")[1].regions] == ["1_1"]
     assert reasons(index) == {("region 1_2", reason)}
-    assert dataset.summary["splits"]["train"]["skipped expressions"] == 2
-    assert dataset.summary["notes"][reason] == 1
+    assert index["summary"]["splits"]["train"]["skipped expressions"] == 2
+    assert index["summary"]["notes"][reason] == 1
 
 
 def test_a_mask_of_everything_is_a_region(raw, ready):
@@ -333,7 +341,7 @@ def test_annotations_alone_make_an_index(raw, ready):
     raw.json("imsize", {"1.jpg": [8, 6], "2.jpg": [8, 6], "4.jpg": [8, 6]})
     raw.json("bbox", {"1_1": [0, 0, 3, 2], "1_2": [0, 1, 1, 2], "4_1": [0, 0, 7, 5]})
     index, dataset = ready(annotations_only=True)
-    assert dataset.image_dir is None and dataset.summary["annotations only"]
+    assert dataset.image_dir is None and index["summary"]["annotations only"]
     assert dataset.images("train")[1].regions[0].box == (0, 0, 3, 2)
     assert reasons(index) == {
         ("image 3", "no size in referit_imsize.json"),
@@ -379,19 +387,24 @@ def test_nothing_usable_is_an_error_and_keeps_the_earlier_index(raw, ready, tmp_
     expected, _ = ready()
     for path in (raw.folder / "images").iterdir():
         path.write_bytes(b"no image")
-    with pytest.raises(PrepareError, match="no region .* first problem: image 2: image unreadable"):
+    with pytest.raises(PrepareError, match="no region .* image 2: image unreadable: .*2.jpg"):
         ready()
     assert json.loads((tmp_path / "out" / "index.json").read_text()) == expected
 
 
-def test_a_test_set_alone_needs_a_vocabulary(raw, ready):
+def test_a_test_split_alone_has_no_vocabulary_unless_one_is_given(raw, ready):
+    ready()
     for name in "train", "val":
         (raw.folder / "split" / f"referit_{name}_imlist.txt").unlink()
-    with pytest.raises(PrepareError, match="give one with --vocabulary"):
-        ready()
-    _, dataset = ready(vocabulary=Vocabulary(SPECIALS + ("sky",)))
+    _, dataset = ready()
+    assert len(dataset.samples("test")) == 1
+    with pytest.raises(DatasetError, match="no vocabulary; .* --vocabulary FILE"):
+        dataset.vocabulary  # noqa: B018
+    assert not (dataset.directory / "vocabulary.txt").exists()
+    assert "no vocabulary" in (dataset.directory / "summary.txt").read_text()
+    index, dataset = ready(vocabulary=Vocabulary(SPECIALS + ("sky",)))
     assert dataset.vocabulary.words == SPECIALS + ("sky",)
-    assert dataset.summary["unknown test tokens"] == 1  # "the"
+    assert index["summary"]["unknown test tokens"] == 1  # "the"
 
 
 # Running again
@@ -438,7 +451,7 @@ def test_masks_of_images_that_left_the_set_are_removed(raw, ready, tmp_path):
 def test_an_interrupted_run_keeps_the_index_and_continues(raw, ready, tmp_path, monkeypatch):
     expected, _ = ready()
     from objseg.data import prepare as module
-    real, calls = module.prepare_image, []
+    real, calls = module.pack_image, []
 
     def interrupted(*task):
         calls.append(task)
@@ -448,31 +461,31 @@ def test_an_interrupted_run_keeps_the_index_and_continues(raw, ready, tmp_path, 
 
     for path in (tmp_path / "out" / "masks").iterdir():
         path.unlink()
-    monkeypatch.setattr(module, "prepare_image", interrupted)
+    monkeypatch.setattr(module, "pack_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ready()
     assert json.loads((tmp_path / "out" / "index.json").read_text()) == expected
-    monkeypatch.setattr(module, "prepare_image", real)
+    monkeypatch.setattr(module, "pack_image", real)
     assert changed(tmp_path / "out" / "masks", ready) == {"3.npz", "4.npz"}
-    assert Dataset(tmp_path / "out").summary == expected["summary"]
+    assert json.loads((tmp_path / "out" / "index.json").read_text()) == expected
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_is_the_users_error(raw, ready, monkeypatch, workers):
-    from objseg.data import prepare as module
+    from objseg.data import packing as module
 
     def full(*_):
         raise OSError(28, "No space left on device", "1.npz")
 
     monkeypatch.setattr(module, "save_masks", full)
-    with pytest.raises(OSError, match="No space left on device: '1.npz'"):
+    with pytest.raises((OSError, UserError), match="No space left on device: '1.npz'"):
         ready(workers=workers)
 
 
 def test_a_killed_worker_is_reported(raw, ready, monkeypatch):
-    from objseg.data import prepare as module
+    from objseg.data import packing as module
     monkeypatch.setattr(module, "read_mat", lambda path: os.kill(os.getpid(), 9))
-    with pytest.raises(PrepareError, match="exit code -9(?s:.*)fewer --workers"):
+    with pytest.raises(WorkerError, match="exit code -9.*memory ran out"):
         ready(workers=2)
 
 
@@ -492,7 +505,7 @@ def test_the_index_moves_with_the_checkout(tmp_path, monkeypatch):
 def tool(*arguments):
     return subprocess.run(
         [sys.executable, str(REPOSITORY / "tools" / "prepare_referit.py"), *map(str, arguments)],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, errors="surrogateescape", timeout=60,
     )
 
 
@@ -505,6 +518,19 @@ def test_the_tool_prepares_prints_and_takes_a_vocabulary(raw, tmp_path):
     assert "trainval           3         5            6" in done.stdout
     assert "prepare: 4/4 image" in done.stderr
     assert len(Dataset(tmp_path / "out").vocabulary) == 5
+
+
+def test_the_tool_names_what_it_skipped(raw, tmp_path):
+    raw.games(GAMES + ["?"] * 9)
+    (raw.folder / "mask" / "1_2.mat").unlink()
+    (raw.folder / "images" / "4.jpg").write_bytes(b"GIF89a?")
+    done = tool("--raw", raw.folder, "--out", tmp_path / "out")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("skipped: ")]
+    assert lines[0] == "skipped: RealGames.txt, line 8: malformed line"
+    assert lines[-1] == f"skipped: 11 in all, listed in {tmp_path / 'out' / 'summary.txt'}"
+    everything = (tmp_path / "out" / "summary.txt").read_text()
+    assert len(lines) == 11 and all(line in everything for line in lines[:-1])
+    assert everything.count("skipped: ") == 11 + 1 and "4.jpg: not a picture" in everything
 
 
 @pytest.mark.parametrize("arguments, status, message", [
@@ -590,17 +616,68 @@ def test_a_stranger_s_masks_are_not_replaced(ready, tmp_path, save):
     assert hidden.read_bytes() == b"precious"
 
 
-def test_a_folder_that_is_not_utf8_is_refused_and_loses_nothing(raw, ready, tmp_path):
-    ready()
-    files = [tmp_path / "out" / name for name in ("index.json", "vocabulary.txt")]
-    before = [path.read_bytes() for path in files]
+def test_folders_that_are_not_utf8_work(raw, tmp_path):
     odd = tmp_path / "r\udcfcw"
     raw.folder.rename(odd)
-    raw.folder = odd
-    raw.games([*GAMES, "1_1.jpg~another word~.1~.1", "1_1.jpg~another word~.2~.1"])
-    with pytest.raises(PrepareError, match="not UTF-8"):
-        ready()
-    assert [path.read_bytes() for path in files] == before
+    (odd / "mask" / "1_2.mat").unlink()  # is named in summary.txt
+    done = tool("--raw", odd, "--out", tmp_path / "o\udcfct")
+    assert done.returncode == 0, done.stderr
+    dataset = Dataset(tmp_path / "o\udcfct")
+    dataset.pixels_and_masks(dataset.images("test")[0])
+    assert "tree" in dataset.vocabulary
+
+
+def test_nothing_is_written_where_nothing_changed(raw, ready, tmp_path):
+    ready()
+    os.utime(raw.folder / "RealGames.txt", (2e9, 2e9))  # in 2033
+    os.utime(raw.folder / "images" / "1.jpg")
+    assert changed(tmp_path / "out", ready) == changed(tmp_path / "out" / "masks", ready) == set()
+
+
+def test_a_killed_run_leaves_no_mix_of_words_and_index(raw, ready, tmp_path, monkeypatch):
+    from objseg.data import prepare as module
+    _, dataset = ready()
+    raw.games(GAMES + GAMES[1:2])
+    real = module._replace
+
+    def killed(path, content):
+        if path.name == "index.json":
+            raise KeyboardInterrupt
+        real(path, content)
+
+    monkeypatch.setattr(module, "_replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ready(min_count=1)
+    with pytest.raises(DatasetError, match="vocabulary.txt: .*not the words .*prepare again with"):
+        Dataset(tmp_path / "out").vocabulary  # noqa: B018
+    monkeypatch.setattr(module, "_replace", real)
+    assert "car" in ready(min_count=1)[1].vocabulary
+
+
+def test_the_same_data_elsewhere_have_the_same_identity(raw, ready, tmp_path):
+    _, dataset = ready()
+    shutil.copytree(raw.folder, tmp_path / "copy" / "of raw")
+    prepare(tmp_path / "copy" / "of raw", tmp_path / "copy" / "prepared", workers=1)
+    assert Dataset(tmp_path / "copy" / "prepared").identity == dataset.identity
+
+
+@pytest.mark.parametrize("settings", [
+    {"min_count": 1}, {"annotations_only": True}, {"vocabulary": Vocabulary([*SPECIALS, "tree"])},
+])
+def test_the_advice_prepares_the_same_set_again(raw, tmp_path, settings):
+    queries(raw)
+    raw.json("imsize", {f"{image}.jpg": [8, 6] for image in "1234"})
+    raw.json("bbox", {"1_1": [0, 0, 3, 2], "1_2": [0, 1, 1, 2], "4_1": [0, 0, 7, 5]})
+    out = tmp_path / "a new set"
+    prepare(raw.folder, out, **settings)
+    identity, path = Dataset(out).identity, out / "index.json"
+    path.write_text(path.read_text().replace('"version": ', '"version": 9'))
+    with pytest.raises(DatasetError) as caught:
+        Dataset(out)
+    program, *words = shlex.split(str(caught.value).split("make it with: ")[1])
+    done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, capture_output=True, text=True)
+    assert program == "python" and done.returncode == 0, done.stderr
+    assert Dataset(out).identity == identity
 
 
 def turn_around(path):
@@ -656,5 +733,5 @@ def test_facts_come_with_the_raw_data(raw, ready):
     assert about == About("photographs", "program")
     assert about.notes == ("expressions made by a program",)
     (raw.folder / "about.json").write_text('{"images": "painted"}')
-    with pytest.raises(PrepareError, match="about.json: .*painted.*expected"):
+    with pytest.raises(UserError, match="about.json: .*painted.*expected"):
         ready()

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from objseg.data.dataset import Dataset
+from objseg.data.dataset import VERSION, Dataset
 from objseg.data.expressions import Vocabulary
 from objseg.data.masks import save_masks
 from objseg.evaluation.evaluate import Evaluation, Request, evaluate
@@ -42,10 +42,11 @@ def make_dataset(directory: Path, count: int = 5, right: tuple = (), **about) ->
         }
         for region, (_, expressions) in halves.items():
             regions[region] = {"image": str(n), "box": [0, 0, 1, 1], "expressions": expressions}
-    Vocabulary.build(EXPRESSIONS, min_count=1).save(directory / "vocabulary.txt")
-    index = {"version": 2, "image_dir": "raw", "images": images, "regions": regions,
-             "about": about}
-    (directory / "index.json").write_text(json.dumps({**index, "summary": {}, "skipped": []}))
+    words = directory / "vocabulary.txt"
+    Vocabulary.build(EXPRESSIONS, min_count=1).save(words)
+    index = {"version": VERSION, "image_dir": "raw", "images": images, "regions": regions,
+             "about": about, "vocabulary": sha256(words)}
+    (directory / "index.json").write_text(json.dumps(index))
     return Dataset(directory)
 
 

@@ -396,12 +396,26 @@ def test_a_snapshot_of_other_settings_is_refused(scenes, started, words, message
     assert before == {path: path.read_bytes() for path in started.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["index.json", "vocabulary.txt"])
-def test_a_snapshot_of_other_data_is_refused(scenes, started, tmp_path, name):
+def use_another_word(data):
+    """Add a word to the vocabulary of a prepared data set."""
+    with open(data / "vocabulary.txt", "a") as stream:
+        stream.write("another\n")
+    index = json.loads((data / "index.json").read_text())
+    index["vocabulary"] = sha256(data / "vocabulary.txt")
+    (data / "index.json").write_text(json.dumps(index))
+
+
+def use_another_expression(data):
+    index = json.loads((data / "index.json").read_text())
+    next(iter(index["regions"].values()))["expressions"][0] += " there"
+    (data / "index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("change", [use_another_word, use_another_expression])
+def test_a_snapshot_of_other_data_is_refused(scenes, started, tmp_path, change):
     data = tmp_path / "data"
     shutil.copytree(scenes, data)
-    with open(data / name, "a") as stream:
-        stream.write("another\n" if name.endswith("txt") else "\n")
+    change(data)
     code, printed = train(data, started, "--resume")
     assert code == 1 and "data set: identity was" in printed
 
@@ -428,8 +442,7 @@ def wait_before_training():
 def test_refused_runs_overwrite_nothing(scenes, started):
     other = started.with_name("other")
     shutil.copytree(scenes, other)
-    with open(other / "vocabulary.txt", "a") as stream:
-        stream.write("another\n")
+    use_another_word(other)
     before = contents(started)
     code, printed = train(other, started, "--overwrite", "--seed", 2, "--weights",
                           started / "lowres_iter_2.solverstate")

@@ -1,0 +1,76 @@
+"""Facts about a data set that stand beside every figure: where pictures and words come from."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from objseg.data.raw import GAMES, Annotations, image_of
+from objseg.errors import UserError
+
+KNOWN = {"images": ("drawn", "photographs"), "expressions": ("people", "program")}
+
+REFERIT_TEST = "5016b3fb9995d576570c0f57deeda6ff4e0492aaa762bfc348678fb4c90b12ae"
+"""The :func:`_digest` of the 10,000 image ids of ReferIt's test split, in their order."""
+
+REFERIT_TEST_WORDS = "27b7da7bfa39572a6afccf09e6c545b66c97fed84a1a7d71937111f116d7ff7b"
+"""The :func:`_digest` of the regions and expressions of that split, in the authors' files."""
+
+
+class About(NamedTuple):
+    """Facts about a data set that every report of it tells; None where nobody has said.
+
+    ``images`` are "drawn" or "photographs", ``expressions`` those of "people" or of a "program",
+    ``referit`` whether its test split is that of ReferIt, the paper's data set.
+    """
+
+    images: str | None = None
+    expressions: str | None = None
+    referit: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """List what stands beside every figure of this data set."""
+        notes = []
+        if self.images == "drawn":
+            notes.append("synthetic images")
+        if self.expressions == "program":
+            notes.append("expressions made by a program")
+        return tuple(notes)
+
+
+def read_about(raw: Path, annotations: Annotations) -> About:
+    """Return the facts about the raw data set in the folder ``raw``.
+
+    ReferIt is known by its test split. Any other folder may hold an about.json such as
+    ``{"images": "photographs", "expressions": "program"}``, which make_demo_data.py writes, too.
+    Raises UserError for another content.
+    """
+    if _is_referit(annotations):
+        return About("photographs", "people", referit=True)
+    path = raw / "about.json"
+    if not path.is_file():
+        return About()
+    try:
+        facts = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: not a JSON file ({error})") from error
+    if not isinstance(facts, dict) or \
+            any(value not in KNOWN.get(key, ()) for key, value in facts.items()):
+        raise UserError(f"{path}: {facts}; expected some of {KNOWN}")
+    return About(**facts)
+
+
+def _is_referit(annotations: Annotations) -> bool:
+    test = annotations.splits["test"]
+    if _digest(test) != REFERIT_TEST:
+        return False
+    if annotations.source == GAMES:  # its checksum is not known: the site is gone
+        return True
+    members = set(test)
+    words = {r: texts for r, texts in annotations.expressions.items() if image_of(r) in members}
+    return _digest(sorted(words.items())) == REFERIT_TEST_WORDS
+
+
+def _digest(content: list) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,0 +1,116 @@
+"""The counts of a preparation, and their text for people."""
+
+from collections import Counter
+
+from objseg.data.dataset import SPLITS
+from objseg.data.expressions import MAX_WORDS, Vocabulary, split, tokenize
+from objseg.data.raw import Annotations
+
+
+def summarize(
+    index: dict, annotations: Annotations, vocabulary: Vocabulary | None, notes: Counter
+) -> dict:
+    """Count what the prepared data set holds and what was left out.
+
+    ``index`` is that of ``prepare``, still without its summary; ``notes`` are counts of its own.
+    """
+    images, regions = index["images"], index["regions"]
+    notes = annotations.counts + notes
+    notes.update(entry["reason"] for entry in index["skipped"] if "split" in entry)
+    for region, entry in regions.items():
+        if annotations.boxes.get(region, entry["box"]) != entry["box"]:
+            notes["box other than in referit_bbox.json"] += 1
+    for image, entry in images.items():
+        size = [entry["width"], entry["height"]]
+        if annotations.sizes.get(image, size) != size:
+            notes["size other than in referit_imsize.json"] += 1
+    return {
+        "source": annotations.source,
+        "annotations only": index["image_dir"] is None,
+        "splits": {name: _count_split(index, parts) for name, parts in SPLITS.items()},
+        "notes": {reason: number for reason, number in sorted(notes.items()) if number},
+        **_count_words(index, vocabulary),
+    }
+
+
+def expressions_of(index: dict, name: str) -> list[str]:
+    """List the expressions of a split, one of SPLITS."""
+    return [
+        expression
+        for region in index["regions"].values()
+        if index["images"][region["image"]]["split"] in SPLITS[name]
+        for expression in region["expressions"]
+    ]
+
+
+def _count_split(index: dict, parts: tuple[str, ...]) -> dict[str, int]:
+    images = {name for name, entry in index["images"].items() if entry["split"] in parts}
+    regions = [entry for entry in index["regions"].values() if entry["image"] in images]
+    skipped = [entry for entry in index["skipped"] if entry.get("split") in parts]
+    return {
+        "images": len(images),
+        "regions": len(regions),
+        "expressions": sum(len(region["expressions"]) for region in regions),
+        "skipped images": sum(1 for entry in skipped if entry["what"].startswith("image ")),
+        "skipped regions": sum(entry["regions"] for entry in skipped),
+        "skipped expressions": sum(entry["expressions"] for entry in skipped),
+    }
+
+
+def _count_words(index: dict, vocabulary: Vocabulary | None) -> dict[str, int]:
+    """Count what the language encoder will meet."""
+    expressions = expressions_of(index, "trainval") + expressions_of(index, "test")
+    tokens = [tokenize(expression) for expression in expressions]
+    counts = {
+        "longest expression": max(map(len, tokens)),
+        f"over {MAX_WORDS} tokens": sum(len(split(e)) > MAX_WORDS for e in expressions),
+        f"cut to {MAX_WORDS} tokens": sum(len(t) > MAX_WORDS for t in tokens),
+        "without a token": sum(not t for t in tokens),
+        "not ASCII": sum(not e.isascii() for e in expressions),
+    }
+    if vocabulary is not None:
+        test = [t for expression in expressions_of(index, "test") for t in tokenize(expression)]
+        counts |= {
+            "vocabulary": len(vocabulary),
+            "test tokens": len(test),
+            "unknown test tokens": sum(token not in vocabulary for token in test),
+        }
+    return counts
+
+
+def describe(name: str, summary: dict) -> str:
+    """Lay out the counts of the data set ``name`` as text for people."""
+    lines = [f"{name}: expressions from {summary['source']}"]
+    if summary["annotations only"]:
+        lines.append("annotations only: no images and no masks")
+    lines.append(f"{'split':10}{'images':>10}{'regions':>10}{'expressions':>13}"
+                 f"{'skipped:  images':>20}{'regions':>10}{'expressions':>13}")
+    for split_name, count in summary["splits"].items():
+        lines.append(
+            f"{split_name:10}{count['images']:10,}{count['regions']:10,}{count['expressions']:13,}"
+            f"{count['skipped images']:20,}{count['skipped regions']:10,}"
+            f"{count['skipped expressions']:13,}"
+        )
+    lines += [
+        f"longest expression: {summary['longest expression']} tokens",
+        f'over {MAX_WORDS} tokens: {summary[f"over {MAX_WORDS} tokens"]} (a final "." counted; '
+        f"{summary[f'cut to {MAX_WORDS} tokens']} are cut once it is dropped)",
+        f"not ASCII: {summary['not ASCII']}; without a token: {summary['without a token']}",
+    ]
+    if "vocabulary" in summary:
+        lines.append(
+            f"vocabulary: {summary['vocabulary']:,} rows; unknown among the "
+            f"{summary['test tokens']:,} test tokens: {summary['unknown test tokens']:,}"
+        )
+    else:
+        lines.append("no vocabulary, since no expression is in train or val")
+    lines += [f"{reason}: {number:,}" for reason, number in summary["notes"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def list_skipped(index: dict) -> list[str]:
+    """List in a line each what was left out, and why."""
+    return [
+        ": ".join(filter(None, (entry["what"], entry["reason"], entry.get("detail"))))
+        for entry in index["skipped"]
+    ]
