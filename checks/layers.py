@@ -63,7 +63,8 @@ def peak(options: Options) -> float:
 def time_layers(options: Options) -> dict:
     """Time the layers of a training iteration of stage 2, an image; returns the ``peak`` and them.
 
-    A layer has ``seconds`` and ``operations``, both [forward, backward].
+    A layer has ``seconds`` and ``operations``, both [forward, backward]; the report divides them,
+    so another floor than the peak's, such as Winograd's for a convolution, is one more key here.
     """
     caffe.set_mode_cpu()
     parameters = nets.read_train_net(options.prototxt("train", "highres"), options.data, 1)

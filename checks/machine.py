@@ -17,12 +17,8 @@ from objseg.caffe.blas import describe_blas
 from objseg.caffe.devices import device_name, use_device
 from objseg.parallel.cores import available_cores
 
-SETTINGS = {
-    "CAFFE_TF32": "float32 arithmetic; 1 lets matrix products round their factors to TF32",
-    "CAFFE_CUDNN_WORKSPACE_MB": "64, for each convolution and each of its three streams",
-    "CUDA_VISIBLE_DEVICES": "every GPU",
-}
-"""Environment variables that change what is measured on a GPU, and what unset means."""
+SETTINGS = ("CAFFE_TF32", "CAFFE_CUDNN_WORKSPACE_MB", "CUDA_VISIBLE_DEVICES")
+"""Environment variables that change what is measured on a GPU (docs/engine.md)."""
 
 
 def arithmetic() -> str:
@@ -71,8 +67,7 @@ def _describe_gpu(number):
                   f"serves CUDA up to {'.'.join(map(str, cuda_driver.cuda_version()))}",
         "cuBLAS": _library_version("cublas"),
         "cuDNN": _library_version("cudnn"),
-        **{variable: os.environ.get(variable) or f"unset: {unset}"
-           for variable, unset in SETTINGS.items()},
+        **{variable: os.environ.get(variable, "unset") for variable in SETTINGS},
     }
 
 

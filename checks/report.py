@@ -18,32 +18,34 @@ from objseg.methods.table1 import METHODS
 
 DIRECTIONS = ("forward", "backward")
 SLOWEST = 10
-"""Layers that are listed one by one."""
+"""Layers, and errors of a part, that are listed one by one."""
+
+K40 = "the paper, on a K40"
 
 
-def command_line() -> str:
-    """Return the command of this run, without the place of torch, which is this machine's."""
-    words = list(sys.argv[1:])
-    for number, word in enumerate(words[:-1], 1):
-        if word == "--torch-python":
-            words[number] = "PATH"
-    return f"`{shlex.join(['python', f'tools/{Path(sys.argv[0]).name}', *words])}`"
+def write(out: Path, lines: list[str], results: dict[str, dict]) -> list[str]:
+    """Print the report and write report.md, and report.json with every figure; returns the report.
 
-
-def write(out: Path, lines: list[str], results: dict[str, dict]) -> None:
-    """Print the report ``lines`` and write report.md, and report.json with every figure."""
+    It begins with the command, without the place of torch, which means nothing on other machines.
+    """
+    words = ["python", f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    if "--torch-python" in words:
+        words[words.index("--torch-python") + 1] = "PATH"
+    lines = [f"`{shlex.join(words)}`", "", *lines]
     write_text(out / "report.md", "\n".join(lines) + "\n")
     write_text(out / "report.json", json.dumps({"parts": results}, indent=1))
     print("\n".join(lines))
+    return lines
 
 
 def markdown(results: dict[str, dict], size: str, missing: Iterable[str] = ()) -> list[str]:
     """Return the lines of the report; layers of the types ``missing`` were not compared."""
+    finished = {name: result for name, result in results.items() if "failure" not in result}
     sections = [
-        [f"Nets of size {size}; times are medians of the repetitions."], _machine(results),
-        _correctness(results), _agreement(results),
+        [f"Nets of size {size}; times are medians of the repetitions."], _machine(finished),
+        _correctness(finished), _agreement(finished),
         [f"Not compared: layers of type {', '.join(missing)}."] if missing else [],
-        _training(results), _times(results, size), _layers(results), _start(results),
+        _training(finished), _times(finished, size), _layers(finished), _start(finished),
         _failures(results),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines).split("\n")
@@ -56,9 +58,9 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _of(results, word):
-    """Return the parts of a function that ended well: {rest of the name: result}."""
+    """Return the parts of one function: {rest of the name: result}."""
     return {name.partition(" ")[2]: result for name, result in results.items()
-            if name.split()[0] == word and "failure" not in result}
+            if name.split()[0] == word}
 
 
 def _verdict(result):
@@ -66,7 +68,7 @@ def _verdict(result):
 
 
 def _machine(results):
-    facts = dict(results["machine"].get("facts", ()))
+    facts = dict(results["machine"]["facts"])
     for result in results.values():
         if "torch" in result:
             facts["PyTorch"] = result["torch"]
@@ -79,51 +81,40 @@ def _machine(results):
 
 
 def _correctness(results):
-    lines = []
-    compared = _of(results, "net")
+    lines, compared = [], _of(results, "net")
     for arithmetic in sorted({r["arithmetic"] for r in compared.values()}, reverse=True):
         these = {n: r for n, r in compared.items() if r["arithmetic"] == arithmetic}
         limits = next(iter(these.values()))["limits"]
-        errors = {}  # {layer type: {direction: [of every net]}}
-        for result in these.values():
-            for kind, worst in result["layers"].items():
-                for direction, error in worst.items():
-                    errors.setdefault(kind, {}).setdefault(direction, []).append(error)
+        kinds = sorted({kind for result in these.values() for kind in result["layers"]})
         lines += [
             f"## Against the CPU, {arithmetic}", "",
             "Layer by layer, on equal random weights and inputs: the greatest difference divided "
             f"by the greatest magnitude of its array, at most {limits['layer']:g}.", "",
-            *table(["layer type", *DIRECTIONS],
-                   [[kind, *_worst(errors[kind])] for kind in sorted(errors)]), "",
+            *table(["layer type", *DIRECTIONS], [
+                [kind, *_worst(r["layers"].get(kind, {}) for r in these.values())] for kind in kinds
+            ]), "",
             "Whole nets: the length of the difference divided by the length of the array, at most "
             f"{limits['values']:g} forward and {limits['gradients']:g} backward.", "",
             *table(["net", *DIRECTIONS, ""], [
-                [name, *_worst({
-                    direction: [worst[direction] for worst in result["whole"].values()
-                                if direction in worst] for direction in DIRECTIONS
-                }), _verdict(result)] for name, result in these.items()
+                [name, *_worst(result["whole"].values()), _verdict(result)]
+                for name, result in these.items()
             ]), "",
         ]
     return lines[:-1]
 
 
-def _worst(errors):
-    """Return the greatest of the errors of each direction as text, - where there are none."""
-    return [f"{greatest(errors[d]):.1e}" if errors.get(d) else "-" for d in DIRECTIONS]
+def _worst(results):
+    """Return, as text, the greatest error of each direction in several {direction: error}."""
+    results = list(results)
+    errors = ([result[d] for result in results if d in result] for d in DIRECTIONS)
+    return [f"{greatest(found):.1e}" if found else "-" for found in errors]
 
 
 def _agreement(results):
-    lines = []
-    if passed(results.get("solvers", {"failure": ""})) or "solvers" in results.get("solvers", {}):
-        result = results["solvers"]
-        errors = ", ".join(f"{kind} {error:.1e}" for kind, error in result["solvers"].items())
-        lines.append(f"- Three steps of the solvers: {errors}, at most {result['limit']:g}: "
-                     f"{_verdict(result)}.")
-    for name, result in results.items():
-        if "error" in result:
-            lines.append(f"- {name}: error {result['error']:.1e}"
-                         + (f" ({result['worst']})" if "worst" in result else "")
-                         + f", at most {result['limit']:g}: {_verdict(result)}.")
+    lines = [
+        f"- {name}: error {result['error']:.1e}, at most {result['limit']:g}: {_verdict(result)}"
+        for name, result in results.items() if "error" in result
+    ]
     return ["## Agreement", "", *lines] if lines else []
 
 
@@ -141,78 +132,73 @@ def _training(results):
             "-" if result["cpu_loss"] is None else f"{result['cpu_loss']:.6g}",
             f"{losses[-1]:.6g}", _verdict(result),
         ])
+    header = ["net, images", "parameters", "GFLOP forward", "backward", "iteration", "GFLOP/s",
+              "waiting for data", "peak GiB", "counted GiB", "bus MB", "first loss", "on the CPU",
+              "last loss", ""]
     return [
-        "## An iteration of training, from random weights", "",
-        *table([
-            "net, images", "parameters", "GFLOP forward", "backward", "iteration", "GFLOP/s",
-            "waiting for data", "peak GiB", "counted GiB", "bus MB", "first loss", "on the CPU",
-            "last loss", "",
-        ], rows), "",
+        "## An iteration of training, from random weights", "", *table(header, rows), "",
         "Images: expressions for scrc and grounder. Peak: of the process, or on a GPU without "
         "CUDA's context. Counted: weights, gradients, the solver's history and the blobs "
         "(objseg/training/cost.py). Bus: what the Python layers move to and from a GPU.",
     ] if rows else []
 
 
-def timings(results: dict[str, dict]) -> dict[str, list[float]]:
-    """List what was timed: {name: seconds per expression or image}."""
+def timings(results: dict[str, dict]) -> dict[str, float]:
+    """Return the median seconds per expression, image or iteration of all that was timed."""
     found = {}
     for name, result in results.items():
-        word, _, rest = name.partition(" ")
-        if "failure" in result or word in ("machine", "layers", "start"):
-            continue
-        if word == "segmentation":
-            for key in ("alone", "shared"):
-                found[f"segmentation {key} {rest}".strip()] = result[key]
-        elif "seconds" in result:
-            found[name] = result["seconds"]
         if "opencv" in result:
-            found[f"OpenCV {result['version']}"] = result["opencv"]
+            found[f"OpenCV {result['version']}"] = median(result["opencv"])
+        if "seconds" in result:
+            found[name] = median(result["seconds"])
+        for key in ("alone", "shared"):
+            if key in result:
+                found[name.replace("segmentation", f"segmentation {key}")] = median(result[key])
     return found
 
 
 def comparisons(names: Iterable[str]) -> Iterator[tuple[str, str, float | None]]:
-    """Yield the pairs of timings to compare, and the ratio that is aimed at or None."""
+    """Yield the pairs of timings to compare, and the ratio that is aimed at or None.
+
+    The second one may have been left out.
+    """
     for name in names:
         word, _, rest = name.partition(" ")
         if name.startswith("training highres"):
             yield name, f"torch training{rest.removeprefix('highres')}", None
         elif word == "segmentation":
             yield name, f"torch {rest}", None
-            yield name, name.replace("shared", "alone"), None
-        elif word == "split" and not name.endswith(" 1x1"):
-            task, split = rest.split()
-            if task == "evaluation":
-                yield name, "segmentation alone", 6
-            if task == "mpi-training":
-                yield name, "split training 1x1", None
-                yield name, f"split training 1x{split.split('x')[0]}", None
-            yield name, f"torch-split {rest}", 1.2
+            yield name, K40 if rest == "alone" else name.replace("shared", "alone"), None
         elif word == "opencv":
             yield from ((name, other, None) for other in names if other.startswith("OpenCV"))
+        elif word == "split" and not name.endswith(" 1x1"):
+            task, split = rest.split()
+            yield name, f"torch-split {rest}", 1.2
+            if task == "evaluation":
+                yield name, "segmentation alone", 6
+            elif task == "mpi-training":
+                yield name, "split training 1x1", None
+                yield name, f"split training 1x{split.split('x')[0]}", None
 
 
 def _times(results, size):
-    found = {name: median(seconds) for name, seconds in timings(results).items()}
-    if size == "paper":
-        found["the paper's K40"] = METHODS["highres"].seconds
-    pairs = [(name, other, aim) for name, other, aim in comparisons(list(found))
-             if other in found and other != name]
-    pairs += [(name, "the paper's K40", None) for name in found
-              if name.startswith("segmentation alone") and size == "paper"]
-    rows = []
-    for name, other, aim in pairs:
-        ratio, verdict = found[other] / found[name], ""
-        if aim is not None:
-            verdict = f"{aim:g}: {'reached' if ratio >= aim else 'missed'}"
-        rows.append([name, f"{found[name]:.4g} s", other, f"{found[other]:.4g} s",
-                     f"{ratio:.2f}", verdict])
-    alone = sorted(set(found) - {name for pair in pairs for name in pair[:2]}
-                   - {"the paper's K40"})
-    rows += [[name, f"{found[name]:.4g} s", "", "", "", ""] for name in alone
-             if not name.startswith("training")]
-    notes = [f"mpi-training: each process sends {result['bytes'] / 1e6:.0f} MB per iteration."
-             for result in results.values() if "bytes" in result]
+    found = timings(results)
+    if not found:
+        return []
+    rows, paper = [], {K40: METHODS["highres"].seconds} if size == "paper" else {}
+    for name, other, aim in comparisons(found):
+        seconds = {**found, **paper}.get(other)
+        if seconds is not None:
+            ratio, verdict = seconds / found[name], ""
+            if aim is not None:
+                verdict = f"{aim:g}: {'reached' if ratio >= aim else 'missed'}"
+            rows.append([name, f"{found[name]:.4g} s", other, f"{seconds:.4g} s", f"{ratio:.2f}",
+                         verdict])
+    paired = {row[0] for row in rows} | {row[2] for row in rows}
+    rows += [[name, f"{seconds:.4g} s", "", "", "", ""]
+             for name, seconds in found.items() if name not in paired]
+    notes = [f"{name}: each process sends {result['bytes'] / 1e6:.0f} MB per iteration."
+             for name, result in results.items() if "bytes" in result]
     return [
         "## Times", "",
         *table(["what", "seconds", "against", "seconds", "times as fast", "aim"], rows), "",
@@ -221,22 +207,21 @@ def _times(results, size):
         f"for {EXPRESSIONS}, as in evaluation. torch: the same in PyTorch, at its fastest, random "
         "inputs on the device. AxB: A processes at once, of B BLAS threads each; those of training "
         "exchange no gradients, those of mpi-training do. opencv: the trunk alone.", *notes,
-    ] if rows else []
+    ]
 
 
 def _layers(results):
-    result = results.get("layers", {"failure": ""})
-    if "failure" in result:
+    if "layers" not in results:
         return []
+    result = results["layers"]
     layers = sorted(result["layers"], key=lambda layer: -sum(layer["seconds"]))
-    rows = []
+    rows, rest = [], {}
     for layer in layers[:SLOWEST]:
         cells = [layer["name"]]
         for operations, seconds in zip(layer["operations"], layer["seconds"]):
             cells += [f"{operations / 1e9:.3g}", f"{1e3 * seconds:.3g} ms",
                       _share(operations / result["peak"], seconds)]
         rows.append(cells)
-    rest = {}
     for layer in layers[SLOWEST:]:
         rest[layer["type"]] = rest.get(layer["type"], 0) + sum(layer["seconds"])
     seconds = sum(sum(layer["seconds"]) for layer in layers)
@@ -250,8 +235,7 @@ def _layers(results):
         f"{seconds:.3g} s. The {SLOWEST} slowest layers of stage 2, an image; floor: the share of "
         "the layer's time that its operations take at the peak.", "",
         *table(["layer", "GFLOP forward", "time", "floor", "GFLOP backward", "time", "floor"],
-               rows), "",
-        f"The rest: {others}.",
+               rows), "", f"The rest: {others}.",
     ]
 
 
@@ -260,12 +244,12 @@ def _share(floor, seconds):
 
 
 def _start(results):
-    result = results.get("start", {"failure": ""})
-    if "failure" in result:
+    if "start" not in results:
         return []
-    rows = [[step, f"{median(seconds):.2f} s"] for step, seconds in result["steps"].items()]
+    steps, memory = results["start"]["steps"], results["start"]["memory"]
+    rows = [[step, f"{median(seconds):.2f} s"] for step, seconds in steps.items()]
     return ["## Start", "", *table(["step", "seconds"], rows), "",
-            f"Peak memory of tools/segment.py: {result['memory'] / 2**30:.2f} GiB."]
+            f"Peak memory of tools/segment.py: {memory / 2**30:.2f} GiB."]
 
 
 def _failures(results):

@@ -131,13 +131,13 @@ def time_torch(options: Options, task: str, images: str = "1", threads: int = 0)
     """
     net = caffe.Net(str(options.prototxt("deploy", "highres")), caffe.TEST)
     expressions = EXPRESSIONS if task == "shared" else 1
-    answer = torch_python.ask(options.torch_python, {
-        "shapes": torch_python.shapes(net), "task": task, "threads": threads,
+    answer = torch_python.ask(options.torch_python, net, {
+        "train": task == "training", "threads": threads, "tf32": arithmetic() == "TF32",
         "frozen": sorted(cost.frozen_layers(read_net(options.prototxt("train", "highres")))),
         "device": "cpu" if options.gpu is None else f"cuda:{options.gpu}",
-        "tf32": arithmetic() == "TF32", "input": net.blobs["image"].shape[2],
-        "words": net.blobs["tokens"].shape[0], "images": int(images),
-        "expressions": expressions, "iterations": options.iterations,
+        "iterations": options.iterations, "warm_up": 2, "images": int(images),
+        "expressions": expressions, "input": net.blobs["image"].shape[2],
+        "words": net.blobs["tokens"].shape[0],
     })
     seconds = [seconds / expressions for seconds in answer["seconds"]]
     return {**answer, "seconds": seconds, "passed": True}

@@ -37,19 +37,17 @@ def sees_gpu(python: str) -> bool:
     return _succeeds(python, "import sys, torch; sys.exit(not torch.cuda.is_available())")
 
 
-def shapes(net) -> dict[str, list[list[int]]]:
-    """Return the ``shapes`` of a request for a pycaffe net."""
-    return {name: [list(blob.shape) for blob in blobs] for name, blobs in net.params.items()}
+def ask(python: str, net, request: dict) -> dict:
+    """Run the pycaffe ``net`` in PyTorch under ``python``; returns the answer to the ``request``.
 
-
-def ask(python: str, request: dict) -> dict:
-    """Send a request to checks/torch_reference.py under ``python``; return the answer.
+    :mod:`checks.torch_reference` says what they hold; the net's ``shapes`` are added here.
 
     Raises UserError when the run fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         question, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
-        question.write_text(json.dumps(request))
+        shapes = {name: [list(blob.shape) for blob in blobs] for name, blobs in net.params.items()}
+        question.write_text(json.dumps({**request, "shapes": shapes}))
         words = [python, "-m", "checks.torch_reference", str(question), str(answer)]
         done = _run(words, cwd=REPOSITORY)
         if done.returncode:

@@ -5,15 +5,15 @@
 It runs in any Python that has torch and numpy, Caffe or not, so it imports nothing of the project;
 :mod:`checks.torch_python` starts it. A request is a dictionary:
 
-- ``shapes``: {layer: [shapes of its weights]} of the Caffe net, which define every width; with
-  ``upsample32s`` among them it is the high resolution net;
-- ``task``: "training" (forward, backward, a step of SGD), "alone" or "shared" (forward), or
-  "evaluate" (one forward and backward with the arrays of ``arrays``, an .npz file; the score and
-  the gradients are written to another one, ``answers``);
+- ``shapes``: {layer: [shapes of its weights]} of Caffe's net of stage 2, which define every width;
+- ``train``: run forward, backward and a step of SGD, or else forward;
 - ``frozen``: names of the layers whose weights are not learnt;
 - ``device``: cpu or cuda:N; ``threads`` of the CPU, 0 for PyTorch's own choice; ``tf32``;
-- for a task that is timed ``input``, side of the image; ``words``, steps T; ``images`` in a batch,
-  each with ``expressions`` that share its trunk; ``iterations`` timed, after two that are not.
+- ``iterations`` to time, after ``warm_up`` others;
+- ``arrays``: an .npz file of inputs and weights, named as in Caffe; without it they are random:
+  ``images`` of the side ``input`` in a batch, each with ``expressions`` of ``words`` that share its
+  trunk;
+- ``results``: an .npz file to write with the last score and the gradients of the weights.
 
 The answer holds ``torch``, its version, and ``seconds``, one per iteration.
 """
@@ -28,15 +28,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-WARM_UP = 2
-"""Iterations that are not timed."""
-
 
 class Network(nn.Module):
-    """Maps images (I, 3, S, S) and expressions to scores (N, 1, h, w); layers as in Caffe.
-
-    The layers' weights have Caffe's ``shapes``.
-    """
+    """Maps images (I, 3, S, S) and expressions to scores (N, 1, S, S); as in Caffe."""
 
     def __init__(self, shapes):
         super().__init__()
@@ -57,9 +51,7 @@ class Network(nn.Module):
         for name in ("mlp_l1", "mlp_l2"):
             out, channels = shapes[name][0][:2]
             setattr(self, name, nn.Conv2d(channels, out, 1))
-        self.upsample32s = None
-        if "upsample32s" in shapes:
-            self.upsample32s = nn.ConvTranspose2d(1, 1, 64, stride=32, padding=16, bias=False)
+        self.upsample32s = nn.ConvTranspose2d(1, 1, 64, stride=32, padding=16, bias=False)
 
     def forward(self, image, tokens, lengths, image_index):
         """``tokens`` (T, N) start with the first word; ``lengths`` (N,) words count."""
@@ -72,20 +64,20 @@ class Network(nn.Module):
         ), indexing="ij")
         position = torch.stack([x, y]).expand(len(maps), -1, -1, -1)
         fused = torch.cat([maps, text, position], dim=1)
-        score = self.mlp_l2(functional.relu(self.mlp_l1(fused)))
-        return score if self.upsample32s is None else self.upsample32s(score)
+        return self.upsample32s(self.mlp_l2(functional.relu(self.mlp_l1(fused))))
 
 
-def caffe_tensors(model, shapes: dict) -> dict[str, list]:
-    """Return the parameters in Caffe's order, {layer: tensors}."""
+def caffe_tensors(model: Network, shapes: dict) -> dict[str, torch.Tensor]:
+    """Return the parameters by Caffe's names: the layer's, and their number in it."""
     tensors = {}
     for name in shapes:
         if name == "lstm":
             lstm = model.lstm
-            tensors[name] = [lstm.weight_ih_l0, lstm.bias_ih_l0, lstm.weight_hh_l0]
+            of_layer = [lstm.weight_ih_l0, lstm.bias_ih_l0, lstm.weight_hh_l0]
         else:
             module = getattr(model.trunk, name, None) or getattr(model, name)
-            tensors[name] = [module.weight, getattr(module, "bias", None)][:len(shapes[name])]
+            of_layer = [module.weight, getattr(module, "bias", None)][:len(shapes[name])]
+        tensors.update((f"{name} {number}", tensor) for number, tensor in enumerate(of_layer))
     return tensors
 
 
@@ -108,95 +100,71 @@ def start_at_the_first_word(
     return moved, lengths
 
 
-def prepare(request: dict) -> tuple:
-    """Build the model and its optimiser on the request's device."""
+def make_inputs(request: dict) -> list[torch.Tensor]:
+    """Return image, tokens, lengths, image_index and label, on the request's device."""
+    if "arrays" in request:
+        arrays = np.load(request["arrays"])
+        tokens, lengths = start_at_the_first_word(arrays["tokens"], arrays["continuation"])
+        index = arrays["image_index"].astype(np.int64)
+        inputs = map(torch.from_numpy, (arrays["image"], tokens, lengths, index, arrays["label"]))
+    else:
+        side, images, words = request["input"], request["images"], request["words"]
+        count = images * request["expressions"]
+        inputs = (
+            torch.randn(images, 3, side, side) * 50,
+            torch.randint(request["shapes"]["embedding"][0][0], (words, count)),
+            torch.full((count,), words),
+            torch.arange(images).repeat_interleave(request["expressions"]),
+            (torch.rand(count, 1, side, side) < 0.2).float(),
+        )
+    return [tensor.to(request["device"]) for tensor in inputs]
+
+
+def run(request: dict) -> dict:
+    """Run the network as requested; returns the answer."""
     if request["threads"]:
         torch.set_num_threads(request["threads"])
     torch.backends.cudnn.benchmark = True  # PyTorch at its fastest
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = request["tf32"]
     torch.manual_seed(1)
     model = Network(request["shapes"]).to(request["device"])
-    for name in request["frozen"]:
-        for tensor in caffe_tensors(model, request["shapes"])[name]:
-            tensor.requires_grad_(False)
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    tensors = caffe_tensors(model, request["shapes"])
+    if "arrays" in request:
+        arrays = np.load(request["arrays"])
+        for name, tensor in tensors.items():
+            value = gates(arrays[name]) if name.startswith("lstm") else arrays[name]
+            tensor.data.copy_(torch.from_numpy(value))
+    for name, tensor in tensors.items():
+        tensor.requires_grad_(name.split()[0] not in request["frozen"])
+    learnt = [tensor for tensor in tensors.values() if tensor.requires_grad]
     optimiser = torch.optim.SGD([
-        dict(params=[p for p in learnt if p.dim() > 1], weight_decay=5e-4),
-        dict(params=[p for p in learnt if p.dim() == 1]),
+        dict(params=[tensor for tensor in learnt if tensor.dim() > 1], weight_decay=5e-4),
+        dict(params=[tensor for tensor in learnt if tensor.dim() == 1]),
     ], lr=0.01, momentum=0.9)
-    return model, optimiser
-
-
-def loss_of(score, label):
-    """Return the paper's loss: foreground has three times the weight of background."""
-    return functional.binary_cross_entropy_with_logits(
-        score, label, pos_weight=torch.tensor(3.0, device=score.device)
-    )
-
-
-def measure(request: dict) -> dict:
-    """Time the task of the request on random inputs."""
-    model, optimiser = prepare(request)
-    device, side, images = request["device"], request["input"], request["images"]
-    count = images * request["expressions"]
-    image = torch.randn(images, 3, side, side, device=device) * 50
-    rows = request["shapes"]["embedding"][0][0]
-    tokens = torch.randint(rows, (request["words"], count), device=device)
-    lengths = torch.full((count,), request["words"], device=device)
-    index = torch.arange(images, device=device).repeat_interleave(request["expressions"])
-    label, seconds = None, []
-    for _ in range(WARM_UP + request["iterations"]):
+    *inputs, label = make_inputs(request)
+    foreground = torch.tensor(3.0, device=label.device)  # its weight in the paper's loss
+    seconds = []
+    for _ in range(request["warm_up"] + request["iterations"]):
         began = time.perf_counter()
-        if request["task"] == "training":
+        with torch.set_grad_enabled(request["train"]):
+            score = model(*inputs)
+        if request["train"]:
             optimiser.zero_grad()
-            score = model(image, tokens, lengths, index)
-            if label is None:
-                label = (torch.rand_like(score) < 0.2).float()
-            loss = loss_of(score, label)
+            loss = functional.binary_cross_entropy_with_logits(score, label, pos_weight=foreground)
             loss.backward()
             optimiser.step()
-            loss.item()
-        else:
-            with torch.no_grad():
-                model(image, tokens, lengths, index).cpu()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
+            loss.item()  # waits for a GPU, as the copy of the score does
+        score = score.detach().cpu()
         seconds.append(time.perf_counter() - began)
-    return {"seconds": seconds[WARM_UP:]}
-
-
-def evaluate(request: dict) -> dict:
-    """Run forward and backward with the given weights and inputs; write score and gradients."""
-    arrays = np.load(request["arrays"])
-    model, _ = prepare(request)
-    parameters = {
-        f"{layer} {number}": tensor
-        for layer, tensors in caffe_tensors(model, request["shapes"]).items()
-        for number, tensor in enumerate(tensors)
-    }
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            value = gates(arrays[name]) if name.startswith("lstm") else arrays[name]
-            parameter.copy_(torch.from_numpy(value))
-    tokens, lengths = start_at_the_first_word(arrays["tokens"], arrays["continuation"])
-    inputs = (arrays["image"], tokens, lengths, arrays["image_index"].astype(np.int64))
-    score = model(*(torch.from_numpy(array).to(request["device"]) for array in inputs))
-    loss_of(score, torch.from_numpy(arrays["label"]).to(request["device"])).backward()
-    gradients = {name: parameter.grad.cpu().numpy() for name, parameter in parameters.items()}
-    np.savez(request["answers"], score=score.detach().cpu().numpy(), **{
-        name: gates(value) if name.startswith("lstm") else value
-        for name, value in gradients.items()
-    })
-    return {}
-
-
-def main() -> None:
-    """Answer a request."""
-    question, answer = map(Path, sys.argv[1:])
-    request = json.loads(question.read_text())
-    respond = evaluate if request["task"] == "evaluate" else measure
-    answer.write_text(json.dumps({**respond(request), "torch": torch.__version__}))
+    if "results" in request:
+        gradients = {name: tensor.grad.cpu().numpy() for name, tensor in tensors.items()}
+        np.savez(request["results"], score=score.numpy(), **{
+            name: gates(value) if name.startswith("lstm") else value
+            for name, value in gradients.items()
+        })
+    return {"seconds": seconds[request["warm_up"]:], "torch": torch.__version__}
 
 
 if __name__ == "__main__":
-    main()
+    question, answer = map(Path, sys.argv[1:])
+    answer.write_text(json.dumps(run(json.loads(question.read_text()))))

@@ -66,8 +66,7 @@ def main():
               file=sys.stderr)
     plan = parts.choose(parts.benchmark(), options.only, left_out)
     results = run_check(plan, options, None, python)
-    lines = [report.command_line(), "", *report.markdown(results, options.size)]
-    report.write(options.out, lines, results)
+    lines = report.write(options.out, report.markdown(results, options.size), results)
     if options.document:
         put_into(options.document, lines)
     return 0 if all(map(passed, results.values())) else 1

@@ -66,8 +66,8 @@ def main():
     plan = parts.choose(plan, options.only, left_out)
     results = run_check(plan, options, gpu, python)
     missing = parts.uncovered(results, options.size)
-    heading = [*([REHEARSAL, ""] if options.rehearse else []), report.command_line(), ""]
-    report.write(options.out, heading + report.markdown(results, options.size, missing), results)
+    lines = report.markdown(results, options.size, missing)
+    report.write(options.out, [REHEARSAL, "", *lines] if options.rehearse else lines, results)
     complete = options.only or not missing
     return 0 if complete and all(map(passed, results.values())) else 1
 
