@@ -4,9 +4,8 @@ The name of a part is a word of FUNCTIONS, its arguments, and TF32 where it comp
 """
 
 import json
-import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from checks import nets
 from checks.correctness import compare_net, compare_solvers, compare_with_torch
@@ -111,19 +110,6 @@ def benchmark() -> list[str]:
     batches = {"scrc": 10, "grounder": 10}  # expressions; the others take an image
     training = [f"training {model} {batches.get(model, 1)}" for model in models]
     return ["machine", *training, "opencv", "layers", "start", *compared * ROUNDS]
-
-
-def choose(plan: Sequence[str], only: str, left_out: tuple[str, ...]) -> list[str]:
-    """Return ``machine`` and the parts that match the regular expression ``only``.
-
-    ``left_out`` are the first words of parts that cannot run. Raises UserError when none matches.
-    """
-    known = [part for part in plan if part.split()[0] not in left_out]
-    chosen = [part for part in known if part == "machine" or re.match(only, part)]
-    if chosen == ["machine"] and not re.match(only, "machine"):
-        names = ", ".join(dict.fromkeys(known))
-        raise UserError(f"--only {only}: no part begins so; there are {names}")
-    return chosen
 
 
 def main() -> None:

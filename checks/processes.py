@@ -18,6 +18,7 @@ from pathlib import Path
 from checks.machine import OtherPrograms
 from checks.options import Options
 from checks.scenes import add_regions, make_scenes
+from checks.torch_python import find_python
 from objseg.caffe.devices import last_words
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
@@ -39,13 +40,26 @@ def sizes(split: str) -> tuple[int, int]:
     return processes, threads
 
 
-def run_check(
-    plan: Sequence[str], given: Namespace, gpu: int | None, torch_python: str | None
-) -> dict[str, dict]:
-    """Make the scenes and run the parts of ``plan`` with the switches ``given``; returns results.
+def choose(plan: Sequence[str], only: str, left_out: tuple[str, ...]) -> list[str]:
+    """Return ``machine`` and the parts that match the regular expression ``only``.
+
+    ``left_out`` are the first words of parts that cannot run. Raises UserError when none matches.
+    """
+    known = [part for part in plan if part.split()[0] not in left_out]
+    chosen = [part for part in known if part == "machine" or re.match(only, part)]
+    if chosen == ["machine"] and not re.match(only, "machine"):
+        names = ", ".join(dict.fromkeys(known))
+        raise UserError(f"--only {only}: no part begins so; there are {names}")
+    return chosen
+
+
+def run_check(plan: Sequence[str], given: Namespace, gpu: int | None) -> dict[str, dict]:
+    """Make the scenes and run the parts of ``plan`` with the options ``given``; returns results.
 
     The temporary files are in a new folder in ``given.out``.
     """
+    torch_python, left_out = find_python(given.torch_python, gpu)
+    plan = choose(plan, given.only, left_out)
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="work-", dir=given.out.resolve()) as work:
         options = Options(

@@ -45,8 +45,7 @@ def markdown(results: dict[str, dict], size: str, missing: Iterable[str] = ()) -
         [f"Nets of size {size}; times are medians of the repetitions."], _machine(finished),
         _correctness(finished), _agreement(finished),
         [f"Not compared: layers of type {', '.join(missing)}."] if missing else [],
-        _training(finished), _times(finished, size), _layers(finished), _start(finished),
-        _failures(results),
+        _training(finished), _times(finished, size), _layers(finished), _failures(results),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines).split("\n")
 
@@ -151,6 +150,8 @@ def timings(results: dict[str, dict]) -> dict[str, float]:
             found[f"OpenCV {result['version']}"] = median(result["opencv"])
         if "seconds" in result:
             found[name] = median(result["seconds"])
+        for step, seconds in result.get("steps", {}).items():
+            found[f"{name}: {step}"] = median(seconds)
         for key in ("alone", "shared"):
             if key in result:
                 found[name.replace("segmentation", f"segmentation {key}")] = median(result[key])
@@ -199,6 +200,8 @@ def _times(results, size):
              for name, seconds in found.items() if name not in paired]
     notes = [f"{name}: each process sends {result['bytes'] / 1e6:.0f} MB per iteration."
              for name, result in results.items() if "bytes" in result]
+    notes += [f"Peak memory of tools/segment.py: {result['memory'] / 2**30:.2f} GiB."
+              for result in _of(results, "start").values()]
     return [
         "## Times", "",
         *table(["what", "seconds", "against", "seconds", "times as fast", "aim"], rows), "",
@@ -241,15 +244,6 @@ def _layers(results):
 
 def _share(floor, seconds):
     return f"{floor / seconds:.0%}" if floor and seconds else "-"
-
-
-def _start(results):
-    if "start" not in results:
-        return []
-    steps, memory = results["start"]["steps"], results["start"]["memory"]
-    rows = [[step, f"{median(seconds):.2f} s"] for step, seconds in steps.items()]
-    return ["## Start", "", *table(["step", "seconds"], rows), "",
-            f"Peak memory of tools/segment.py: {memory / 2**30:.2f} GiB."]
 
 
 def _failures(results):

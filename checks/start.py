@@ -43,7 +43,7 @@ def time_start(options: Options) -> dict:
     size = weights.stat().st_size
     weights.unlink()
     return {
-        "steps": {**seconds, f"the net with its weights, {size / 1e6:.0f} MB": [load]},
+        "steps": {**seconds, f"load the net with weights of {size / 1e6:.0f} MB": [load]},
         "memory": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, "passed": True,
     }
 

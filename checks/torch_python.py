@@ -1,6 +1,7 @@
 """Find a Python that has PyTorch, and let it answer requests (:mod:`checks.torch_reference`)."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -11,30 +12,32 @@ from pathlib import Path
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 
+log = logging.getLogger(__name__)
 
-def find_python(given: str | None = None) -> str | None:
-    """Return a Python that has torch: ``given``, or else this one or python3 on the PATH, or None.
+LEFT_OUT = "PyTorch is left out (--torch-python PATH names one)"
 
-    Raises UserError when ``given`` has no torch or does not run.
+
+def find_python(given: str | None, gpu: int | None) -> tuple[str | None, tuple[str, ...]]:
+    """Find a Python that has torch: ``given``, or else this one or python3 on the PATH.
+
+    Returns it, or None, and the first words of the parts that cannot run: all of PyTorch's without
+    one, its times where its torch does not see the GPU. Raises UserError when ``given`` does not
+    run or has no torch.
     """
     # The Caffe environment puts its own folder first on the PATH; here the host's Python is meant.
-    own = str(Path(sys.executable).parent)
-    folders = [folder for folder in os.get_exec_path() if folder != own]
+    folders = [f for f in os.get_exec_path() if f != str(Path(sys.executable).parent)]
     host = shutil.which("python3", path=os.pathsep.join(folders))
     for python in [given] if given else filter(None, [sys.executable, host]):
         if _succeeds(python, "import importlib.util as i, sys; sys.exit(not i.find_spec('torch'))"):
-            return python
+            if gpu is None or _succeeds(python, "import torch; torch.zeros(1).cuda()"):
+                return python, ()
+            log.warning("the torch of %s sees no GPU: %s", python, LEFT_OUT)
+            return python, ("torch",)
     if given:
-        raise UserError(
-            f"--torch-python {given}: it does not run or has no torch; try"
-            f" `{given} -c 'import torch'`"
-        )
-    return None
-
-
-def sees_gpu(python: str) -> bool:
-    """Return whether the torch of the interpreter ``python`` can compute on a GPU here."""
-    return _succeeds(python, "import sys, torch; sys.exit(not torch.cuda.is_available())")
+        raise UserError(f"--torch-python {given}: it does not run or has no torch; try "
+                        f"`{given} -c 'import torch'`")
+    log.warning("no Python with torch here: %s", LEFT_OUT)
+    return None, ("torch", "torch-split", "agreement")
 
 
 def ask(python: str, net, request: dict) -> dict:

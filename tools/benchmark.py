@@ -12,7 +12,6 @@ from common import environment
 
 environment.enter()
 
-import sys
 from pathlib import Path
 
 from common.arguments import Parser
@@ -20,7 +19,6 @@ from common.check_arguments import add_check
 
 from checks import parts, report
 from checks.processes import passed, run_check
-from checks.torch_python import find_python
 from objseg.errors import UserError
 from objseg.files import REPOSITORY, write_text
 
@@ -59,13 +57,7 @@ def main():
     options = parse()
     if options.document:
         above_mark(options.document)  # not after an hour of measuring
-    python, left_out = find_python(options.torch_python), ()
-    if python is None:
-        left_out = ("torch", "torch-split")
-        print("no Python with torch here: PyTorch is left out (--torch-python PATH names one)",
-              file=sys.stderr)
-    plan = parts.choose(parts.benchmark(), options.only, left_out)
-    results = run_check(plan, options, None, python)
+    results = run_check(parts.benchmark(), options, gpu=None)
     lines = report.write(options.out, report.markdown(results, options.size), results)
     if options.document:
         put_into(options.document, lines)

@@ -15,15 +15,12 @@ from common import environment
 
 environment.enter()
 
-import sys
-
 from common.arguments import Parser, not_negative, positive
 from common.check_arguments import add_check
 
 from checks import parts, report
 from checks.machine import has_tf32
 from checks.processes import passed, run_check
-from checks.torch_python import find_python, sees_gpu
 from objseg.files import REPOSITORY
 
 REHEARSAL = ("**Rehearsal: the CPU stood in the GPU's place.** It shows that the check itself "
@@ -45,26 +42,12 @@ def parse():
     return parser.parse_args()
 
 
-def without_torch(python, rehearsal):
-    """Return the first words of the parts that PyTorch is missing for, and why, or ((), None)."""
-    if python is None:
-        return ("torch", "agreement"), "no Python with torch here"
-    if not rehearsal and not sees_gpu(python):
-        return ("torch",), f"the torch of {python} sees no GPU"
-    return (), None
-
-
 def main():
     """Run every part and write the report."""
     options = parse()
     gpu = None if options.rehearse else options.gpu
-    python = find_python(options.torch_python)
-    left_out, reason = without_torch(python, options.rehearse)
-    if reason:
-        print(f"{reason}: PyTorch is left out (--torch-python PATH names one)", file=sys.stderr)
     plan = parts.gpu_check(options.size, options.images, options.quick, has_tf32(gpu))
-    plan = parts.choose(plan, options.only, left_out)
-    results = run_check(plan, options, gpu, python)
+    results = run_check(plan, options, gpu)
     missing = parts.uncovered(results, options.size)
     lines = report.markdown(results, options.size, missing)
     report.write(options.out, [REHEARSAL, "", *lines] if options.rehearse else lines, results)

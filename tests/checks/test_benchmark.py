@@ -12,7 +12,7 @@ from support.commands import load_tool, run_tool
 from checks import nets, parts, report
 from checks.layers import caffe_time, time_layers
 from checks.opencv import trunk
-from checks.processes import join, passed, run_command, sizes
+from checks.processes import choose, join, passed, run_command, sizes
 from checks.splits import splits
 from models.registry import MODELS
 from models.sizes import SIZES, SLIM
@@ -207,6 +207,6 @@ def test_a_document_keeps_its_text_above_the_mark(tmp_path, tool):
 
 def test_parts_that_nobody_knows_and_broken_patterns_are_errors(tmp_path):
     with pytest.raises(UserError, match="--only torch: no part begins so; there are machine, net"):
-        parts.choose(["machine", "net x", "torch alone"], "torch", ("torch",))
+        choose(["machine", "net x", "torch alone"], "torch", ("torch",))
     done = run_tool("tools/benchmark.py", "--only", "(", "--out", tmp_path, check=False)
     assert done.returncode == 2 and "(: not a regular expression" in done.stdout

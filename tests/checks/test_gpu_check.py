@@ -10,7 +10,7 @@ import l2_normalization
 import numpy as np
 import pytest
 from caffe import layers as L
-from support.commands import load_tool, run_tool
+from support.commands import run_tool
 
 from checks import nets, parts, report
 from checks.comparison import (
@@ -279,25 +279,26 @@ def test_a_difference_is_named_in_the_report():
 
 
 def test_pytorch_computes_the_same_scores_and_gradients(options):
-    python = find_python()
+    python, _ = find_python(None, gpu=None)
     if python is None:
         pytest.skip("no Python with torch")
     result = compare_with_torch(Options(options.work, torch_python=python))
     assert passed(result), result["errors"]
 
 
-@pytest.mark.parametrize("sees, rehearsal, left_out", [
-    (False, False, ("torch",)), (False, True, ()), (True, False, ()),
+@pytest.mark.parametrize("sees, gpu, left_out", [
+    (False, 0, ("torch",)), (False, None, ()), (True, 0, ()),
 ])
 def test_a_torch_that_sees_no_gpu_is_not_timed_on_one(
-    tmp_path, monkeypatch, sees, rehearsal, left_out
+    tmp_path, monkeypatch, caplog, sees, gpu, left_out
 ):
     """A stand-in for torch says whether it sees a GPU."""
-    (tmp_path / "torch.py").write_text(f"class cuda:\n    is_available = lambda: {sees}\n")
+    (tmp_path / "torch.py").write_text(
+        f"class zeros:\n    def __init__(self, n): pass\n    def cuda(self): assert {sees}\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found, reason = load_tool("gpu_check").without_torch(sys.executable, rehearsal)
-    assert found == left_out
-    assert bool(reason) == bool(left_out) and (not reason or "sees no GPU" in reason)
+    assert find_python(sys.executable, gpu) == (sys.executable, left_out)
+    assert ("sees no GPU" in caplog.text) == bool(left_out)
 
 
 def test_a_python_without_torch_is_an_error_where_it_was_named(tmp_path):
@@ -306,4 +307,4 @@ def test_a_python_without_torch_is_an_error_where_it_was_named(tmp_path):
     empty.chmod(0o755)
     for path in ("/nowhere/python", empty):
         with pytest.raises(UserError, match="it does not run or has no torch"):
-            find_python(str(path))
+            find_python(str(path), None)
