@@ -5,4 +5,7 @@ batches are made (``batches``), a net is trained (``training``), a method turns 
 expressions into masks (``methods``), and ``evaluation`` scores and times them. ``caffe`` asks Caffe
 for devices and weights, ``parallel`` shares work among processes, ``synthesis`` draws scenes, and
 ``download`` fetches the published files.
+
+``caffe`` and ``training`` need Caffe. The other folders can be imported without it: they load it
+when a net is opened.
 """

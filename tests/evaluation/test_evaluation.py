@@ -265,36 +265,6 @@ def test_net_gives_the_same_with_one_and_two_workers(dataset, tmp_path):
     assert found[2].sum() > found[0].sum()
 
 
-def test_shared_trunk_equals_one_expression_at_a_time(dataset):
-    pytest.importorskip("caffe")
-    from objseg.methods.ours import EXPRESSIONS_AT_ONCE, Segmenter
-
-    deploy = conventional_prototxt(SLIM) / "deploy_highres.prototxt"
-    segmenter = Segmenter(deploy, None, dataset.vocabulary)
-    image = np.random.RandomState(1).randint(0, 256, (50, 70, 3)).astype(np.uint8)
-    expressions = [" ".join(EXPRESSIONS[:n % 4]) for n in range(EXPRESSIONS_AT_ONCE + 3)]
-    shared = list(segmenter.scores(image, expressions))
-    alone = [score for text in expressions for score in segmenter.scores(image, [text])]
-    assert np.ptp(shared) > 0.01
-    np.testing.assert_allclose(shared, alone, atol=1e-5)
-
-
-def test_another_image_in_between_changes_nothing(dataset):
-    from objseg.methods.ours import EXPRESSIONS_AT_ONCE, Segmenter
-
-    deploy = conventional_prototxt(SLIM) / "deploy_highres.prototxt"
-    segmenter = Segmenter(deploy, None, dataset.vocabulary)
-    one, other = np.random.RandomState(1).randint(0, 256, (2, 50, 70, 3)).astype(np.uint8)
-    expressions = [" ".join(EXPRESSIONS[:n % 4]) for n in range(EXPRESSIONS_AT_ONCE + 3)]
-    segmenter.set_image(one)
-    masks, expected = segmenter.predict(expressions)
-    mixed = zip(segmenter.scores(one, expressions), segmenter.scores(other, expressions))
-    for (score, different), wanted, mask in zip(mixed, expected, masks):
-        np.testing.assert_array_equal(score, wanted)
-        np.testing.assert_array_equal(score > 0, mask)
-        assert not np.allclose(different, wanted, atol=1e-4)
-
-
 def test_journal_says_what_it_is_of(tmp_path):
     with Journal(tmp_path, {"method": "fake"}) as journal:
         journal.append("7", [[1, 2, 0, 0, 3, 3]], {"odd": 1})
