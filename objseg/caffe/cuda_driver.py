@@ -4,6 +4,7 @@ Asked of libcuda itself, which is there wherever a GPU can be used, so that it n
 program and no CUDA toolkit.
 """
 
+import contextlib
 import ctypes
 import re
 import time
@@ -21,7 +22,7 @@ class Device(NamedTuple):
 
     number: int
     name: str
-    capability: tuple
+    capability: tuple[int, int]
 
 
 class DriverError(UserError):
@@ -46,7 +47,7 @@ def _integer(function, *arguments):
     return value.value
 
 
-def devices():
+def devices() -> list[Device]:
     """List the GPUs that this process may use as Devices, numbered as ``--gpu`` numbers them.
 
     Raises DriverError where there is no driver, or none that works.
@@ -65,8 +66,8 @@ def _device(number):
     return Device(number, name.value.decode(), (major, minor))
 
 
-def driver_version():
-    """The installed driver's version (str, such as 580.65.06), or None where there is none."""
+def driver_version() -> str | None:
+    """Return the installed driver's version, such as 580.65.06; None where there is none."""
     try:
         found = re.search(r"Kernel Module.*?\s(\d+[\d.]+)\s", KERNEL_MODULE.read_text())
     except OSError:
@@ -74,14 +75,14 @@ def driver_version():
     return found and found.group(1)
 
 
-def cuda_version():
-    """The newest CUDA that the driver can serve, (major, minor). Raises DriverError."""
+def cuda_version() -> tuple[int, int]:
+    """Return the newest CUDA that the driver can serve, (major, minor). Raises DriverError."""
     version = _integer("cuDriverGetVersion")
     return version // 1000, version % 1000 // 10
 
 
-def memory():
-    """Bytes (free, total) of the GPU that this thread computes on, other programs counted.
+def memory() -> tuple[int, int]:
+    """Return the bytes (free, total) of this thread's GPU; what other programs hold is not free.
 
     Call it after Caffe has taken the GPU. Raises DriverError without one.
     """
@@ -90,27 +91,34 @@ def memory():
     return free.value, total.value
 
 
-def synchronize():
-    """Wait until the GPU that this thread computes on has done all that it was given.
+def synchronize() -> None:
+    """Wait until this thread's GPU has done all that it was given.
 
     Raises DriverError without one, and where a kernel has failed.
     """
     _call("cuCtxSynchronize")
 
 
-def bus_speed(size=64 << 20, repeats=10):
-    """Bytes a second (to the GPU, from the GPU) between page-locked memory, as Caffe's, and it."""
-    host, device = ctypes.c_void_p(), ctypes.c_uint64()
-    _call("cuMemAllocHost_v2", ctypes.byref(host), ctypes.c_size_t(size))
-    _call("cuMemAlloc_v2", ctypes.byref(device), ctypes.c_size_t(size))
-    copies = (("cuMemcpyHtoD_v2", device, host), ("cuMemcpyDtoH_v2", host, device))
-    speeds = []
-    for function, to, source in copies:
-        _call(function, to, source, ctypes.c_size_t(size))  # warms up
-        began = time.perf_counter()
-        for _ in range(repeats):
-            _call(function, to, source, ctypes.c_size_t(size))
-        speeds.append(size * repeats / (time.perf_counter() - began))
-    _call("cuMemFree_v2", device)
-    _call("cuMemFreeHost", host)
-    return tuple(speeds)
+def bus_speed(size: int = 64 << 20, repeats: int = 10) -> tuple[float, float]:
+    """Return the bytes per second (to the GPU, from the GPU) of copies of ``size`` bytes.
+
+    The other end is page-locked memory, as Caffe's is. Raises DriverError without a GPU or memory.
+    """
+    host, device, length = ctypes.c_void_p(), ctypes.c_uint64(), ctypes.c_size_t(size)
+    with contextlib.ExitStack() as allocated:
+        _call("cuMemAllocHost_v2", ctypes.byref(host), length)
+        allocated.callback(_call, "cuMemFreeHost", host)
+        _call("cuMemAlloc_v2", ctypes.byref(device), length)
+        allocated.callback(_call, "cuMemFree_v2", device)
+        return (
+            _copy_speed(repeats, "cuMemcpyHtoD_v2", device, host, length),
+            _copy_speed(repeats, "cuMemcpyDtoH_v2", host, device, length),
+        )
+
+
+def _copy_speed(repeats, *copy):
+    _call(*copy)  # warms up
+    began = time.perf_counter()
+    for _ in range(repeats):
+        _call(*copy)
+    return copy[-1].value * repeats / (time.perf_counter() - began)

@@ -37,7 +37,7 @@ OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 """The first driver branch that serves a CUDA major version (NVIDIA's compatibility table)."""
 
 
-def use_device(gpu=None):
+def use_device(gpu: int | None = None) -> None:
     """Compute on GPU number ``gpu``, or on the CPU if it is None.
 
     Raises UserError when the GPU cannot be used; it says what is there, and what to do.
@@ -52,8 +52,8 @@ def use_device(gpu=None):
     caffe.set_mode_gpu()
 
 
-def device_name(gpu=None):
-    """The name of GPU number ``gpu``, or of the processor if it is None (str)."""
+def device_name(gpu: int | None = None) -> str:
+    """Return the name of GPU number ``gpu``, or of the processor if it is None."""
     if gpu is not None:
         return cuda_driver.devices()[gpu].name
     found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
@@ -62,7 +62,7 @@ def device_name(gpu=None):
 
 @functools.cache
 def _problem(gpu):
-    """Why GPU ``gpu`` cannot be used, or None; asked once a process, since it takes seconds."""
+    """Return why GPU ``gpu`` cannot be used, or None; cached, since it takes seconds."""
     if gpu < 0:
         return f"GPUs are numbered from 0; {_there()}"
     probe = subprocess.run(
@@ -72,16 +72,16 @@ def _problem(gpu):
     return explain(probe.stderr) if probe.returncode else None
 
 
-def last_words(stderr):
-    """The line in which a process that ended said why (str)."""
+def last_words(stderr: str) -> str:
+    """Return the line in which a process that ended said why."""
     # glog's fatal line: "F20261124 07:37:59.908910 31974 common.cpp:66] message"
     fatal = re.search(r"^F\d{4,8} .*?\] (.*)", stderr, re.MULTILINE)
     lines = stderr.strip().splitlines()
     return fatal.group(1) if fatal else lines[-1] if lines else "it ended without a word"
 
 
-def explain(stderr):
-    """Turn what Caffe wrote before it ended into a cause and a remedy (str)."""
+def explain(stderr: str) -> str:
+    """Turn the text that Caffe wrote before it ended into a cause and a remedy."""
     said = last_words(stderr)
     for pattern, answer in CAUSES:
         if re.search(pattern, said):
@@ -169,14 +169,16 @@ SPARE = 2**29
 that CUDA loads when they are first used, cuBLAS's workspace, an LSTM's steps."""
 
 
-def check_room(memory, batch, iter_size, together=1, free=None):
+def check_room(
+    memory, batch: int, iter_size: int, together: int = 1, free: int | None = None
+) -> str | None:
     """Refuse a training that does not fit the GPU in use, before it has begun.
 
-    ``memory`` is a :class:`objseg.training.cost.Memory`; ``batch`` expressions, ``together`` of
-    which share an image, ``iter_size`` batches a step; ``free`` bytes (default: what the driver
-    says, to be asked when every net is made, since then cuDNN's workspaces are taken). Raises
-    UserError naming a batch that fits. Returns a warning (str) where less than ``SPARE`` would be
-    left, else None.
+    ``memory`` is a :class:`objseg.training.cost.Memory`; a step has ``iter_size`` batches of
+    ``batch`` expressions, ``together`` of which share an image. ``free`` are bytes, by default the
+    driver's count: call it when every net is made, since then cuDNN's workspaces are taken. Raises
+    UserError naming a batch that fits. Returns a warning where less than ``SPARE`` would be left,
+    else None.
     """
     free = cuda_driver.memory()[0] if free is None else free
     room, needed = free - SPARE, memory.total(batch)

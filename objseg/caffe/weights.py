@@ -48,7 +48,7 @@ def _trimmed(shape):
     return shape
 
 
-def read_caffemodel(path):
+def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
     """Read a caffemodel; returns {layer name: [float32 arrays]} of the layers that have blobs.
 
     Raises WeightsError when the file is missing or is no caffemodel.
@@ -59,7 +59,7 @@ def read_caffemodel(path):
     }
 
 
-def check_fits(net, path):
+def check_fits(net, path: str | Path) -> list[str]:
     """Raise WeightsError unless the layers that ``path`` shares with ``net`` have equal shapes.
 
     Caffe itself aborts the process on a mismatch. Returns the names of the layers of the net that
@@ -95,7 +95,7 @@ def layer_not_finite(net) -> str | None:
     return None
 
 
-def check_finite(net, path):
+def check_finite(net, path: str | Path) -> None:
     """Raise WeightsError when a weight that ``net`` took from the file ``path`` is NaN or Inf."""
     name = layer_not_finite(net)
     if name is not None:
@@ -105,8 +105,8 @@ def check_finite(net, path):
         )
 
 
-def read_net(path):
-    """Read a net's prototxt; returns its NetParameter. Raises WeightsError where it is none."""
+def read_net(path: str | Path):
+    """Read a net's prototxt; returns a NetParameter. Raises WeightsError where it is none."""
     from caffe.proto import caffe_pb2
     from google.protobuf import text_format
 
@@ -125,10 +125,10 @@ def read_net(path):
     return net
 
 
-def load_net(deploy, weights, fixed=()):
-    """Load the net of a deploy prototxt with its trained ``weights`` (None: the random start).
+def load_net(deploy: str | Path, weights: str | Path | None, fixed: tuple[str, ...] = ()):
+    """Return the caffe.Net of a ``deploy`` prototxt with its ``weights`` (None: random ones).
 
-    Layers ``fixed`` are not learnt, and need not be in the file.
+    The layers ``fixed`` are not learnt and may be missing from the weights.
     Raises WeightsError when a file is missing, or the weights are those of another net.
     """
     import caffe
@@ -147,7 +147,7 @@ def load_net(deploy, weights, fixed=()):
     return net
 
 
-def check_vocabulary(net, vocabulary, deploy, source=None):
+def check_vocabulary(net, vocabulary, deploy: str | Path, source: str | Path | None = None) -> None:
     """Raise UserError when ``vocabulary`` has more words than the ``net``'s embedding has rows.
 
     ``deploy`` is the net's file and ``source`` the vocabulary's, where it is known.
@@ -163,7 +163,7 @@ def check_vocabulary(net, vocabulary, deploy, source=None):
         )
 
 
-def set_forget_bias(lstm_bias, value=1.0):
+def set_forget_bias(lstm_bias: np.ndarray, value: float = 1.0) -> None:
     """Set the forget gate's part of Caffe's LSTM bias (4 D,) in place; the gates are i, f, o, g.
 
     The authors' code starts with a forget bias of 1.
@@ -172,7 +172,7 @@ def set_forget_bias(lstm_bias, value=1.0):
     lstm_bias[quarter:2 * quarter] = value
 
 
-def fully_convolutional(weights, net):
+def fully_convolutional(weights: dict, net) -> dict[str, list[np.ndarray]]:
     """Fit VGG-16's InnerProduct weights to convolutions of the net, by layer name.
 
     ``weights`` as from :func:`read_caffemodel`. A fully connected layer over a 7x7 map is the
@@ -196,7 +196,7 @@ def fully_convolutional(weights, net):
     return fitted
 
 
-def save_starting_weights(net, trunk, path):
+def save_starting_weights(net, trunk: dict, path: Path) -> None:
     """Write the start of stage 1 to ``path``: the trunk, and an LSTM with its forget bias.
 
     ``net`` is :func:`models.ours.starting_net` with its random start, ``trunk`` {layer:

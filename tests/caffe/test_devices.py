@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import caffe
 import pytest
@@ -112,13 +111,12 @@ def test_a_negative_number_is_no_gpu(caffe_that_says):
     assert not calls.exists()
 
 
-def test_the_probe_needs_a_kernel_of_caffes_own(tmp_path):
-    """On the CPU the probe's net runs as it stands: only the device is taken out."""
+def test_the_probes_net_runs():
+    """On the CPU, with only the device taken out."""
     code = devices.PROBE.replace("caffe.set_device(int(sys.argv[1]))", "") \
         .replace("set_mode_gpu", "set_mode_cpu")
     assert "set_device" not in code
     subprocess.run([sys.executable, "-c", code, "0"], check=True, stderr=subprocess.DEVNULL)
-    assert 'type: "Pooling"' in code  # max pooling has no cuDNN variant in Caffe
 
 
 @pytest.mark.parametrize("text, version", [
@@ -152,25 +150,6 @@ def test_a_gpu_tells_its_memory_and_speed():
     assert min(cuda_driver.bus_speed()) > 1e8
     cuda_driver.synchronize()
     caffe.set_mode_cpu()
-
-
-@pytest.fixture
-def driver(monkeypatch):
-    """Put a stand-in in libcuda's place; its functions are to be set, those of errors are there."""
-    def describe(code, text):
-        text._obj.value = b"the kernel failed"
-
-    library = SimpleNamespace(cuGetErrorString=describe)
-    monkeypatch.setattr(cuda_driver.ctypes, "CDLL", lambda name: library)
-    return library
-
-
-def test_waiting_for_the_gpu_asks_the_driver_and_tells_what_failed(driver):
-    driver.cuCtxSynchronize = lambda: 0
-    cuda_driver.synchronize()
-    driver.cuCtxSynchronize = lambda: 719
-    with pytest.raises(cuda_driver.DriverError, match=r"^cuCtxSynchronize: the kernel failed .719"):
-        cuda_driver.synchronize()
 
 
 @pytest.mark.parametrize("capability, has", [((7, 5), False), ((8, 0), True), ((12, 0), True)])
