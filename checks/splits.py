@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from caffe.proto import caffe_pb2
-
 from checks import nets
 from checks.options import Options
 from checks.processes import sizes
@@ -22,7 +20,8 @@ from checks.timing import EXPRESSIONS, spoken, time_torch
 from objseg.caffe.names import data_layer
 from objseg.data.dataset import Dataset
 from objseg.methods.ours import Segmenter
-from objseg.parallel.ranks import open_ranks
+from objseg.parallel.start import open_ranks
+from objseg.training.cost import frozen_layers
 
 
 def splits(cores: int) -> list[str]:
@@ -47,7 +46,7 @@ def _training(options, ranks, exchange) -> Iterator:
     net = nets.read_train_net(options.prototxt("train", "highres"), options.data, 1)
     solver, _ = nets.make_solver(folder, options.prototxt("solver", "highres"), net)
     if exchange:
-        ranks.average_gradients(solver, caffe_pb2.SolverParameter(net_param=net), lambda: None)
+        ranks.average_gradients(solver, frozen_layers(net), 1, lambda: None)
     # the data layer's workers must end before this process can
     with contextlib.closing(data_layer(solver.net).stream):
         yield lambda: solver.step(1)

@@ -18,19 +18,18 @@ from pathlib import Path
 from models.ours import starting_net
 from models.per_word import pretraining_net
 from models.sizes import SLIM
-from models.solvers import quoted
 from objseg.errors import UserError
 from objseg.data.dataset import Dataset
 from objseg.files import REPOSITORY, sha256, write_text
 from objseg.caffe.prototxt import prototxt
 
 SOLVER = """\
-net: {net}
 type: "Adam"
 base_lr: {rate}
 lr_policy: "poly"
 power: 1
 max_iter: {iterations}
+snapshot: {iterations}
 momentum: 0.9
 weight_decay: 0.00001
 random_seed: {seed}
@@ -57,11 +56,10 @@ def main():
         raise UserError("--iterations and --batch must be at least 1, --rate above 0")
 
     import caffe
-    from caffe.proto import caffe_pb2
-    from google.protobuf import text_format
 
     from objseg.training.loop import train
     from objseg.training.log import TrainingLog
+    from objseg.training.solver import make_solver
     from objseg.caffe.weights import save_starting_weights
 
     work, data = options.work.resolve(), options.data.resolve()
@@ -69,16 +67,13 @@ def main():
         SLIM, len(Dataset(data).vocabulary), data=str(data), split="train", batch=options.batch,
         seed=options.seed, workers=options.workers,
     )
-    write_text(work / "train.prototxt", prototxt(net))
-    values = SOLVER.format(net=quoted(str(work / "train.prototxt")), **vars(options))
-    write_text(work / "solver.prototxt", values)
     caffe.set_mode_cpu()
-    solver = caffe.get_solver(str(work / "solver.prototxt"))
-    parameters = text_format.Parse(values, caffe_pb2.SolverParameter())
-    parameters.snapshot = options.iterations  # at the end; Caffe itself is to write none
+    solver, parameters = make_solver(
+        SOLVER.format(**vars(options)), net, (), str(work / "pretraining")
+    )
     log = TrainingLog(work / "pretraining_log.csv")
     stopped = train(solver, parameters, "pretraining", log)
-    log.draw()
+    log.conclude()
     if stopped:
         return 128 + stopped
 

@@ -1,5 +1,6 @@
 """Read the caffe command's own command line, for the Python layers that it runs."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from objseg.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 def command_line():
@@ -24,9 +27,14 @@ def resumed_batch(words=None):
     words = command_line() if words is None else words
     if Path(words[0]).name.startswith("python") and words[1:]:  # which runs our wheel's command
         words = words[1:]
-    if Path(words[0]).name not in ("caffe", "caffe.bin"):  # the latter is BVLC's own build
-        return 0
     snapshot, solver = _flag(words, "snapshot"), _flag(words, "solver")
+    if Path(words[0]).name not in ("caffe", "caffe.bin"):  # the latter is BVLC's own build
+        if snapshot:
+            logger.warning(
+                "warning: %s: not known as the caffe command, so -snapshot %s does not move the "
+                "data, which start at their first batch", words[0], snapshot,
+            )
+        return 0
     if not snapshot:
         return 0
     found = re.search(r"_iter_(\d+)\.solverstate(\.h5)?$", snapshot)

@@ -16,7 +16,6 @@ from mpi4py import MPI
 
 from objseg.errors import is_for_user
 from objseg.parallel.ranks import RanksError
-from objseg.training.cost import FLOAT, frozen_layers
 
 POLL = 0.0005
 """Seconds between two looks at gradients on their way; MPI would spin on a core of its own."""
@@ -48,8 +47,8 @@ class Ranks:
         try:
             yield
         except BaseException as error:
-            # What all ranks meet, such as a missing file, the first one reports.
-            time.sleep(2 * (self.rank > 0))
+            if self.rank > 0:
+                time.sleep(2)  # what all ranks meet, such as a missing file, the first one reports
             if is_for_user(error):
                 print(f"error: rank {self.rank}: {error}", file=sys.stderr, flush=True)
             else:
@@ -123,17 +122,17 @@ class Ranks:
         for task in self.communicator.bcast(None)[self.rank :: self.size]:
             self.communicator.send(work(*task), 0)
 
-    def average_gradients(self, solver, parameters, signal):
+    def average_gradients(self, solver, frozen, passes, signal):
         """From now on average what ``solver`` learns from over the ranks, in every iteration.
 
-        ``parameters`` are those of :func:`objseg.training.loop.make_solver`, and ``signal()`` is
-        not None once this process has been asked to end. The solver's ``step`` raises RanksError
-        when the others do not answer. ``bytes`` is from now on 2 (N - 1) / N of the gradients, the
-        least there is for N ranks (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms",
-        2009).
+        ``frozen`` are the names of the layers that are not learnt, ``passes`` the batches of an
+        iteration (iter_size), and ``signal()`` is not None once this process has been asked to end.
+        The solver's ``step`` raises RanksError when the others do not answer. ``bytes`` is from now
+        on 2 (N - 1) / N of the gradients, the least there is for N ranks (Patarasuk and Yuan,
+        "Bandwidth optimal all-reduce algorithms", 2009).
         """
-        self.average = GradientAverage(self.communicator, solver, parameters, signal)
-        gradients = sum(FLOAT * blob.count for blob in self.average.learnt)
+        self.average = GradientAverage(self.communicator, solver, frozen, passes, signal)
+        gradients = sum(blob.diff.nbytes for blob in self.average.learnt)
         self.bytes = 2 * (self.size - 1) * gradients // self.size
 
 
@@ -144,9 +143,9 @@ class GradientAverage:
     normalisation, which have none.
     """
 
-    def __init__(self, communicator, solver, parameters, signal):
-        net, frozen = solver.net, frozen_layers(parameters.net_param)
-        self.communicator, self.passes, self.signal = communicator, parameters.iter_size, signal
+    def __init__(self, communicator, solver, frozen, passes, signal):
+        net = solver.net
+        self.communicator, self.passes, self.signal = communicator, passes, signal
         self.blobs, self.statistics = {}, []
         for index, layer in enumerate(net.layers):
             if layer.type == "BatchNorm":
@@ -160,7 +159,8 @@ class GradientAverage:
 
     def send(self, layer):
         """Start to add up the gradients of a layer, of index ``layer``, that has gone backward."""
-        self.begun += layer == self.last
+        if layer == self.last:
+            self.begun += 1
         if self.begun == self.passes:
             for blob in self.blobs.get(layer, ()):
                 self.requests.append(

@@ -30,7 +30,7 @@ class Alone:
     def check_alike(self):
         """There is nothing to compare."""
 
-    def average_gradients(self, solver, parameters, signal):
+    def average_gradients(self, solver, frozen, passes, signal):
         """The gradients are the mean."""
 
     def mean(self, value):
@@ -47,12 +47,3 @@ class Alone:
 
 
 ALONE = Alone()
-
-
-def open_ranks(mpi):
-    """The ranks of mpirun if ``mpi``, else this process alone."""
-    if not mpi:
-        return ALONE
-    from objseg.parallel.mpi import Ranks
-
-    return Ranks()

@@ -1,6 +1,7 @@
-"""The record of a training run: a CSV line an iteration, and the loss curve as a picture."""
+"""The record of a training run: a CSV line per iteration, and the loss curve as a picture."""
 
 import csv
+import logging
 import os
 import resource
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from objseg.files import atomic_path
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = ("iteration", "loss", "rate", "seconds", "data_seconds", "val_overall_iou")
 """``seconds`` of the whole iteration, of which ``data_seconds`` were spent in the data layer."""
@@ -19,7 +22,7 @@ class TrainingLog:
     A run resumed at iteration ``start`` keeps the lines up to it; a new run (0) starts afresh.
     """
 
-    def __init__(self, path, start=0):
+    def __init__(self, path: Path, start: int = 0):
         self.path = Path(path)
         rows = [row for row in self.read() if int(row["iteration"]) <= start]
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,12 +31,14 @@ class TrainingLog:
             writer.writeheader()
             writer.writerows(rows)
 
-    def read(self):
-        """Return the lines so far as dicts of strings; a torn last line is left out."""
+    def read(self) -> list[dict[str, str]]:
+        """Return the lines so far; those that a crash tore or garbled are left out."""
         if not self.path.is_file():
             return []
-        with open(self.path, newline="") as stream:
-            return [row for row in csv.DictReader(stream) if row["val_overall_iou"] is not None]
+        with open(self.path, newline="", errors="replace") as stream:
+            return [row for row in csv.DictReader(stream)
+                    if (row.get("iteration") or "").isdecimal()
+                    and row.get("val_overall_iou") is not None]
 
     def add(self, **row):
         """Append a line with a value for each of ``COLUMNS``."""
@@ -41,12 +46,12 @@ class TrainingLog:
             csv.DictWriter(stream, COLUMNS).writerow(row)
 
     def sync(self):
-        """Return when the lines are on the disk."""
+        """Make sure that the lines are on the disk."""
         with open(self.path) as stream:
             os.fsync(stream.fileno())
 
-    def summary(self):
-        """Cost of the iterations so far: seconds, the data layer's share, peak memory; a line.
+    def summary(self) -> str:
+        """Return a line on the cost of an iteration: seconds, the data layer's share, peak memory.
 
         The first iteration is left out where there are more: it allocates the net's blobs.
         """
@@ -60,19 +65,26 @@ class TrainingLog:
             f"the data layer; peak memory {memory:.2f} GiB"
         )
 
-    def draw(self):
-        """Draw loss and validation IoU over the iterations beside the log; returns the PNG's path.
+    def conclude(self):
+        """Draw the curve and log the summary, if there is a line.
 
-        Returns None when there is no line yet.
+        Whatever fails here is logged and no more: it must not hide how the training ended.
         """
+        try:
+            if self.read():
+                self.draw()
+                logger.info(self.summary())
+        except Exception:
+            logger.warning("warning: the curve of %s could not be drawn", self.path, exc_info=True)
+
+    def draw(self) -> Path:
+        """Draw loss and validation IoU over the iterations as a PNG beside the log."""
         import matplotlib
 
         matplotlib.use("Agg")
         from matplotlib import pyplot
 
         rows = self.read()
-        if not rows:
-            return None
         iterations = np.array([int(row["iteration"]) for row in rows])
         losses = np.array([float(row["loss"]) for row in rows])
         figure, axis = pyplot.subplots(figsize=(7, 4))

@@ -1,138 +1,72 @@
-"""Snapshots of training that are whole or absent: written, listed, verified, restored, rotated."""
+"""The snapshots of a run in their folder: written whole or not at all, chosen, rotated, moved.
+
+Caffe cannot be let write to the disk: it aborts the process when that is full, and overlooks it for
+the last bytes of a file. So its snapshot_prefix is in a temporary folder, where each file that it
+is about to write is a symbolic link to /proc/self/fd/N, an anonymous file in memory
+(memfd_create). Caffe opens the link and writes into memory, as much as the snapshot is large. Then
+Python, whose errors are exceptions, copies that to temporary files in the folder, syncs them and
+renames them. The manifest is renamed first: whatever is left by a kill between the renames has one,
+and is recognised as a snapshot of tools/train.py that is not whole.
+"""
 
 import contextlib
 import fcntl
-import hashlib
 import itertools
-import json
+import logging
 import os
-import re
 import shutil
 import tempfile
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
-from caffe.proto import caffe_pb2
-from google.protobuf.message import DecodeError
-
-from objseg.caffe.weights import WeightsError, check_fits, read_caffemodel
-from objseg.errors import UserError
 from objseg.files import atomic_path, sha256, sync_folder
 from objseg.training.fingerprint import differences
+from objseg.training.snapshot import (
+    ENDINGS,
+    Snapshot,
+    SnapshotError,
+    learned_net,
+    manifest_text,
+    trained_vocabulary,
+)
 
-ENDINGS = (".caffemodel", ".solverstate")
-"""Endings of the files that Caffe writes: weights, and the rest of the solver's state."""
+__all__ = ["OtherRunError", "Snapshots", "trained_vocabulary"]
 
 
-class SnapshotError(UserError):
-    """A snapshot that cannot be resumed; the message says what to do."""
+logger = logging.getLogger(__name__)
 
 
 class OtherRunError(SnapshotError):
     """Snapshots that this run cannot go on from; ``found`` says why, without advice."""
 
-    def __init__(self, found, advice):
+    def __init__(self, found: str, advice: str):
         super().__init__(f"{found}: {advice}")
         self.found = found
-
-
-class Snapshot(NamedTuple):
-    """A snapshot of iteration ``iteration``: ``stem`` (Path) with each of three endings."""
-
-    iteration: int
-    stem: Path
-
-    @property
-    def name(self):
-        """Its name for messages, MODEL_iter_N."""
-        return self.stem.name
-
-    @property
-    def weights(self):
-        """The caffemodel."""
-        return self.file(".caffemodel")
-
-    @property
-    def state(self):
-        """The solver state."""
-        return self.file(".solverstate")
-
-    @property
-    def manifest(self):
-        """The JSON file that describes the other two; Caffe's own snapshots have none."""
-        return self.file(".json")
-
-    def file(self, ending):
-        """The file with an ending."""
-        return self.stem.with_name(self.stem.name + ending)
-
-    def described(self):
-        """Whether there is a manifest."""
-        return self.manifest.is_file()
-
-    def description(self):
-        """The manifest: iteration, files {name: {bytes, sha256}}, run, val_overall_iou.
-
-        ``run`` is a :func:`objseg.training.fingerprint.fingerprint`, the IoU is None if it was not
-        measured. Raises SnapshotError when it cannot be read.
-        """
-        try:
-            found = json.loads(self.manifest.read_text(encoding="utf-8"))
-            if found.pop("sha256") != _seal(found):
-                raise ValueError("its sha256 is not the one that was written")
-            return found
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise SnapshotError(f"{self.manifest.name} is damaged ({error})") from error
-
-    def problem(self):
-        """Say (str) what is wrong with the files; None when they are whole.
-
-        Without a manifest all that can be seen is that both can be read.
-        """
-        try:
-            if not self.described():
-                read_state(self.state)
-                read_caffemodel(self.weights)
-                return None
-            for name, expected in self.description()["files"].items():
-                path = self.stem.with_name(name)
-                size = path.stat().st_size
-                if size != expected["bytes"]:
-                    return f"{name} has {size} bytes, {expected['bytes']} were written"
-                if sha256(path) != expected["sha256"]:
-                    return f"{name} is damaged, its sha256 is not the one that was written"
-        except FileNotFoundError as error:
-            return f"{Path(error.filename).name} is missing"
-        except (OSError, SnapshotError, WeightsError) as error:
-            return str(error)
-        return None
 
 
 class Snapshots:
     """The snapshots of one ``model`` in ``folder``: MODEL_iter_N.caffemodel, .solverstate, .json.
 
-    ``run`` is the fingerprint of the run that takes them, ``keep`` how many of the newest stay; the
-    best by validation stays as well. Caffe has to write to ``prefix``: it aborts the process when a
-    disk is full, and overlooks it for the last bytes of a file. So there it finds memory, as much
-    as the snapshot is large, and Python writes to the disk.
+    ``run`` is the fingerprint of the run that takes them, and ``vocabulary``, set before the first
+    is taken, the sha256 of its MODEL_vocabulary.txt. The newest ``keep`` of them stay, and the best
+    by validation.
     """
 
-    def __init__(self, folder, model, run=None, keep=3):
+    def __init__(self, folder: Path, model: str, run: dict | None = None, keep: int = 3):
         self.folder, self.model, self.run, self.keep = Path(folder), model, run, keep
         self.vocabulary = None
 
     @cached_property
-    def prefix(self):
+    def prefix(self) -> str:
         """The solver's snapshot_prefix, in a folder that goes with this object."""
         self._staging = tempfile.TemporaryDirectory(prefix="snapshot-")
         return f"{self._staging.name}/{self.model}"
 
     def claim(self):
-        """See that no other process trains this model in this folder while this one runs.
+        """Lock the model in this folder for this process, until it ends.
 
-        Raises SnapshotError where one does. It takes a file MODEL.lock, which stays and means
-        nothing once its process has ended, however that was.
+        Raises SnapshotError where another process is training it there. The file MODEL.lock stays
+        and means nothing once its process has ended, however that was.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / f"{self.model}.lock", "a")
@@ -146,26 +80,26 @@ class Snapshots:
         except OSError:  # a file system without locks: then the user has to know
             pass
 
-    def all(self):
+    def all(self) -> list[Snapshot]:
         """List the Snapshots, whole or not, the newest last."""
-        return sorted(self._found(".solverstate", ".json"))
+        return sorted(self._with(".solverstate", ".json"))
 
-    def _found(self, *endings):
-        """Set of the Snapshots that have a file with one of the endings."""
-        pattern = re.compile(rf"({re.escape(self.model)}_iter_(\d+))\.\w+")
-        return {
-            Snapshot(int(match[2]), self.folder / match[1])
-            for ending in endings for path in self.folder.glob(f"{self.model}_iter_*{ending}")
-            for match in [pattern.fullmatch(path.name)] if match
-        }
+    def _with(self, *endings):
+        """Return the set of the Snapshots that have a file with one of the endings."""
+        found = set()
+        for path in self.folder.glob(f"{self.model}_iter_*"):
+            number = path.stem.removeprefix(f"{self.model}_iter_")
+            if path.suffix in endings and number.isdecimal():
+                found.add(Snapshot(int(number), path.with_suffix("")))
+        return found
 
-    def newest_weights(self):
-        """The newest caffemodel, with or without the rest of its snapshot; None without any."""
-        found = self._found(".caffemodel")
+    def newest_weights(self) -> Path | None:
+        """Return the newest caffemodel, with or without the rest of its snapshot."""
+        found = self._with(".caffemodel")
         return max(found).weights if found else None
 
-    def newest_whole(self):
-        """Find the newest whole Snapshot; returns (it or None, what is wrong with newer ones)."""
+    def newest_whole(self) -> tuple[Snapshot | None, list[str]]:
+        """Return the newest whole Snapshot or None, and what is wrong with newer ones."""
         skipped = []
         for snapshot in reversed(self.all()):
             problem = snapshot.problem()
@@ -174,26 +108,29 @@ class Snapshots:
             skipped.append(f"{snapshot.name} is not whole: {problem}")
         return None, skipped
 
-    def best(self, until=None):
-        """The Snapshot of best validation IoU up to iteration ``until`` with it, or (None, 0.0)."""
-        measured = [(0.0, 0, None)]
+    def best(self, until: int | None = None) -> tuple[Snapshot | None, float]:
+        """Return the Snapshot of the best validation IoU and that IoU, or (None, 0.0).
+
+        Those after iteration ``until`` do not count; of equal ones the earliest is the best.
+        """
+        best, best_iou = None, 0.0
         for snapshot in self.all():
-            with contextlib.suppress(SnapshotError):
-                iou = snapshot.description()["val_overall_iou"]
-                if iou is not None and (until is None or snapshot.iteration <= until):
-                    measured.append((iou, -snapshot.iteration, snapshot))
-        iou, _, snapshot = max(measured, key=lambda entry: entry[:2])
-        return snapshot, iou
+            if until is None or snapshot.iteration <= until:
+                with contextlib.suppress(SnapshotError):
+                    iou = snapshot.description()["val_overall_iou"]
+                    if iou is not None and iou > best_iou:
+                        best, best_iou = snapshot, iou
+        return best, best_iou
 
-    def to_resume(self, say):
-        """The Snapshot to go on from: the newest whole one, if it is of this run.
+    def to_resume(self) -> Snapshot:
+        """Return the Snapshot to go on from: the newest whole one, if it is of this run.
 
-        ``say(message)`` is told what is skipped, and what cannot be verified. Raises SnapshotError
-        when there is no whole one, and, naming what differs, when it is of another run.
+        Logs what is skipped, and what cannot be verified. Raises OtherRunError when there is no
+        whole one, and, naming what differs, when it is of another run.
         """
         snapshot, skipped = self.newest_whole()
         for message in skipped:
-            say(f"skipped: {message}")
+            logger.info("skipped: %s", message)
         if snapshot is None:
             raise OtherRunError(
                 f"{self.folder}: no whole snapshot of {self.model} is left to resume from",
@@ -201,8 +138,10 @@ class Snapshots:
                 "what is there",
             )
         if not snapshot.described():
-            say(f"{snapshot.name} has no manifest, as from `caffe train`: it can be read, but that "
-                "it is undamaged and of these settings cannot be verified")
+            logger.info(
+                "%s has no manifest, as from `caffe train`: it can be read, but that it is "
+                "undamaged and of these settings cannot be verified", snapshot.name,
+            )
             return snapshot
         found = differences(snapshot.description()["run"], self.run)
         if found:
@@ -214,8 +153,8 @@ class Snapshots:
             )
         return snapshot
 
-    def take(self, solver, iou=None):
-        """Write a snapshot of the solver, with the validation ``iou`` (or None); drop old ones.
+    def take(self, solver, iou: float | None = None):
+        """Write a snapshot of the solver, with the validation ``iou``; delete old ones.
 
         When this returns, the snapshot is on the disk. Raises OSError when the disk does not take
         it; what was there before is then intact.
@@ -238,20 +177,17 @@ class Snapshots:
                 described[snapshot.file(ending).name] = {
                     "bytes": temporary.stat().st_size, "sha256": sha256(temporary),
                 }
-            manifest = {
+            # Entered last it is renamed first.
+            files.enter_context(atomic_path(snapshot.manifest)).write_text(manifest_text({
                 "iteration": solver.iter, "val_overall_iou": iou, "files": described,
                 "run": self.run, "vocabulary": self.vocabulary,
-            }
-            # Entered last it is renamed first: files without a manifest are never ours.
-            files.enter_context(atomic_path(snapshot.manifest)).write_text(
-                json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1), encoding="utf-8"
-            )
+            }), encoding="utf-8")
         sync_folder(self.folder)
         self._rotate(solver.iter)
 
     @contextlib.contextmanager
     def _memory(self, iteration, ending):
-        """A file in memory that Caffe finds where it wants to write, open for reading, too."""
+        """Open a file in memory that Caffe finds where it wants to write."""
         link = Path(f"{self.prefix}_iter_{iteration}{ending}")
         with open(os.memfd_create(ending), "r+b") as stream:
             link.symlink_to(f"/proc/self/fd/{stream.fileno()}")
@@ -267,9 +203,9 @@ class Snapshots:
         best, _ = self.best(iteration)
         for snapshot in ours[:-self.keep]:
             if snapshot != best:
-                _delete(snapshot)
+                snapshot.delete()
 
-    def set_aside(self):
+    def set_aside(self) -> Path | None:
         """Move the files of an earlier run to the first folder earlier_N that does not exist.
 
         They are the model's log, vocabulary, nets and snapshots. Returns the folder, or None when
@@ -277,13 +213,12 @@ class Snapshots:
         """
         names = (f"{self.model}_log.*", f"{self.model}_vocabulary.txt",
                  f"prototxt/*_{self.model}.prototxt", f"{self.model}_iter_*")
-        # Snapshots last: while one is left, a run that was killed here is recognised as this.
+        # Snapshots last: while one is left, the next start finds that there is more to move.
         files = [path for name in names for path in sorted(self.folder.glob(name))]
         if not files:
             return None
-        number = next(n for n in itertools.count(1)
-                      if not (self.folder / f"earlier_{n}").exists())
-        aside = self.folder / f"earlier_{number}"
+        aside = next(folder for number in itertools.count(1)
+                     if not (folder := self.folder / f"earlier_{number}").exists())
         for path in files:
             target = aside / path.relative_to(self.folder)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -292,72 +227,5 @@ class Snapshots:
 
     def clear(self):
         """Delete every snapshot, parts of one and those of `caffe train`, too."""
-        for snapshot in self._found(*ENDINGS, ".json"):
-            _delete(snapshot)
-
-
-def trained_vocabulary(weights: Path) -> str | None:
-    """Return the sha256 (hexadecimal) of the MODEL_vocabulary.txt that weights were trained with.
-
-    None where that is not known: the file has no manifest beside it, or one that is damaged, older,
-    or of other weights.
-    """
-    snapshot = Snapshot(0, Path(weights).with_suffix(""))
-    try:
-        description = snapshot.description()
-        if description["files"][snapshot.weights.name]["sha256"] != sha256(weights):
-            return None
-        return description["vocabulary"]
-    except (SnapshotError, KeyError):
-        return None
-
-
-def _seal(manifest):
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _delete(snapshot):
-    for ending in (*ENDINGS, ".json"):  # the manifest last: what is left of it still counts as ours
-        snapshot.file(ending).unlink(missing_ok=True)
-
-
-def learned_net(path):
-    """Bytes that, behind those of a solver state, say where its weights lie.
-
-    Protobuf takes the last value of a field.
-    """
-    return caffe_pb2.SolverState(learned_net=str(path)).SerializeToString()
-
-
-def read_state(path):
-    """Read a solver state as a SolverState; raises SnapshotError when it is broken."""
-    state = caffe_pb2.SolverState()
-    try:
-        state.ParseFromString(Path(path).read_bytes())
-    except DecodeError as error:
-        raise SnapshotError(f"{Path(path).name} is broken ({error})") from error
-    return state
-
-
-def restore(solver, snapshot):
-    """Load a Snapshot's solver state and weights.
-
-    Caffe stores where the weights lay when the snapshot was taken; the folder may have moved since.
-    Raises SnapshotError or WeightsError when they are broken or belong to another net or solver.
-    """
-    check_fits(solver.net, snapshot.weights)
-    # On another number Caffe would abort the process.
-    found = len(read_state(snapshot.state).history)
-    kinds = 2 if type(solver).__name__ in ("AdamSolver", "AdaDeltaSolver") else 1
-    expected = kinds * sum(map(len, solver.net.params.values()))
-    if found != expected:
-        raise SnapshotError(
-            f"{snapshot.state}: the history of {found} blobs, {expected} expected; it was taken "
-            "with another solver or net, or is truncated"
-        )
-    with open(os.memfd_create("state"), "wb") as stream:
-        with open(snapshot.state, "rb") as source:
-            shutil.copyfileobj(source, stream, 1 << 20)
-        stream.write(learned_net(snapshot.weights))
-        stream.flush()
-        solver.restore(f"/proc/self/fd/{stream.fileno()}")
+        for snapshot in self._with(*ENDINGS, ".json"):
+            snapshot.delete()

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import itertools
 import json
+import logging
 import os
 import re
 import runpy
@@ -30,7 +31,7 @@ from objseg.data.dataset import Dataset
 from objseg.errors import UserError
 from objseg.files import REPOSITORY, sha256
 from objseg.parallel import prefetch
-from objseg.training import loop
+from objseg.training import loop, solver, validation
 from objseg.training.log import TrainingLog
 from objseg.training.snapshots import Snapshots, trained_vocabulary
 
@@ -53,6 +54,7 @@ def start(scenes, out, *words, sabotage=lambda: None):
             os.dup2(stream.fileno(), 1)
             os.dup2(stream.fileno(), 2)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        logging.getLogger().handlers.clear()  # pytest's
         tempfile.tempdir = str(out.parent)  # what os._exit leaves there goes with the run
         threadpool_limits(1)
         sys.path.insert(0, str(REPOSITORY / "tools"))
@@ -454,13 +456,14 @@ def test_a_finished_run_is_left_as_it_is(scenes, reference):
     before = contents(reference)
     began = time.monotonic()
     code, printed = train(scenes, reference, "--resume", sabotage=forbid_nets)
-    assert code == 0 and f"has finished: {reference}/lowres_iter_{ITERATIONS}.caffemodel" in printed
+    assert code == 0 and "this run has finished" in printed
+    assert f"trained weights: {reference}/lowres_iter_{ITERATIONS}.caffemodel" in printed
     assert time.monotonic() - began < 5
     assert contents(reference) == before
 
 
 def forbid_nets():
-    loop.make_solver = loop.Validation = None
+    solver.make_solver = None
 
 
 def test_a_changed_run_starts_afresh_and_keeps_the_earlier_one(scenes, started):
@@ -519,15 +522,14 @@ def test_the_best_snapshot_is_kept(scenes, tmp_path):
     ious = iter([0.1, 0.2, 0.5, 0.3, 0.4, 0.1, 0.5, 0.2, 0.5])
 
     def sabotage():
-        loop.Validation.overall_iou = lambda self, stopped: next(ious)
+        validation.Validation.overall_iou = lambda self, stopped: next(ious)
 
     out = tmp_path / "out"
     code, printed = train(scenes, out, "--validation-images", 1, "--validate", 1, "--keep", 1,
                           "--iterations", 9, sabotage=sabotage)
     assert code == 0, printed
     assert [s.iteration for s in Snapshots(out, "lowres").all()] == [3, 9]
-    assert "best val overall IoU 0.5000" in printed
-    assert printed.rstrip().endswith("lowres_iter_3.caffemodel")
+    assert f"best val overall IoU 0.5000: {out}/lowres_iter_3.caffemodel\n" in printed
     manifest = json.loads((out / "lowres_iter_3.json").read_text())
     assert manifest["iteration"] == 3 and manifest["val_overall_iou"] == 0.5
 
@@ -569,6 +571,14 @@ def test_the_batch_is_read_from_the_command_line(tmp_path, words, batch):
     solver = tmp_path / "solver.prototxt"
     solver.write_text("iter_size: 3\n")
     assert resumed_batch([re.sub(r"S$", str(solver), word) for word in words]) == batch
+
+
+def test_a_caffe_command_of_another_name_is_warned_of(caplog):
+    words = ["/opt/my_caffe", "train", "-solver", "S", "-snapshot", "a_iter_7.solverstate"]
+    assert resumed_batch(words) == 0
+    assert "/opt/my_caffe: not known as the caffe command" in caplog.text
+    caplog.clear()
+    assert resumed_batch(["/opt/my_caffe", "train", "-solver", "S"]) == 0 and not caplog.text
 
 
 def test_a_renamed_snapshot_is_refused():

@@ -123,13 +123,13 @@ import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
-from objseg.parallel.ranks import open_ranks
+from objseg.parallel.mpi import Ranks
 
-ranks = open_ranks(True)
+ranks = Ranks()
 parameters = text_format.Parse(open(sys.argv[1]).read(), caffe_pb2.SolverParameter())
 text_format.Parse(open(parameters.net).read(), parameters.net_param)
 solver = caffe.get_solver(sys.argv[1])
-ranks.average_gradients(solver, parameters, lambda: None)
+ranks.average_gradients(solver, (), 1, lambda: None)
 random = np.random.RandomState(ranks.rank)
 for _ in range(3):
     for name in ("x", "y"):
@@ -141,6 +141,29 @@ ranks.check_alike()
 found = before, solver.net.params["linear"][0].data.sum(), mean.sum()
 with open(f"{sys.argv[1]}.{ranks.rank}", "w") as file:
     json.dump(list(map(float, found)), file)
+"""
+
+
+@pytest.mark.parametrize("error, printed_as", [
+    ("ValueError", "Traceback"), ("UserError", "error: rank 1: what was wrong"),
+])
+def test_a_rank_tells_a_fault_of_the_program_from_the_user_s(tmp_path, error, printed_as):
+    script = tmp_path / "script.py"
+    script.write_text(FAIL.replace("ERROR", error))
+    code, printed = mpirun(2, script)
+    assert code == 1 and printed_as in printed
+    assert ("Traceback" in printed) == (printed_as == "Traceback")
+
+
+FAIL = """
+from objseg.errors import UserError
+from objseg.parallel.mpi import Ranks
+
+ranks = Ranks()
+with ranks.together():
+    if ranks.rank == 1:
+        raise ERROR("what was wrong")
+    ranks.wait()
 """
 
 

@@ -3,19 +3,19 @@
 import csv
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from functools import partial
-from types import SimpleNamespace
+from pathlib import Path
 
 import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
-from support.commands import load_tool, run_tool
+from support.commands import run_tool
 
 from models.ours import starting_net
 from models.sizes import SLIM
@@ -27,9 +27,7 @@ from objseg.caffe.weights import (
     save_starting_weights,
     set_forget_bias,
 )
-from objseg.data.dataset import Dataset
 from objseg.data.expressions import Vocabulary
-from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.training.log import COLUMNS, TrainingLog
 
@@ -165,9 +163,14 @@ def test_an_interruption_leaves_a_snapshot(scenes, tmp_path, number):
     (("--vocabulary-size", 5), "larger than the net's embedding"),
     (("--data", "no/such/data"), "prepare_referit.py"),
     (("--weights", "no/such/file"), "no such file"),
-    (("--validation-images", -1), "must be at least 0"),
-    (("--keep", 0), "--keep is 0"),
+    (("--validation-images", -1), "expected an integer of at least 0"),
+    (("--keep", 0), "--keep: 0: expected an integer of at least 1"),
+    (("--gpu", -1), "expected an integer of at least 0"),
     (("--seed", -1), "--seed is -1"),
+    (("--batch", 100000), "hold more than 2,147,483,647 numbers, the most that Caffe can count; "
+     "give a smaller --batch"),
+    (("--vocabulary-size", 2000000000), "give a smaller --vocabulary-size"),
+    (("--if-changed", "restart"), "--if-changed restart means something with --resume only"),
     (("--foreground", "nan"), "--foreground is nan"),
     (("--vocabulary-size", 0), "--vocabulary-size is 0"),
 ])
@@ -179,14 +182,13 @@ def test_settings_out_of_range_fail_before_the_first_iteration(scenes, tmp_path,
     assert not (tmp_path / "lowres_log.csv").exists()
 
 
-@pytest.mark.parametrize("number", [0, -1])
-def test_a_gpu_that_cannot_be_used_is_an_error_not_a_crash(scenes, tmp_path, number):
+def test_a_gpu_that_cannot_be_used_is_an_error_not_a_crash(scenes, tmp_path):
     probe = subprocess.run(["caffe", "device_query", "-gpu", "0"], stderr=subprocess.DEVNULL)
-    if number == 0 and probe.returncode == 0:
+    if probe.returncode == 0:
         pytest.skip("there is a GPU")
     done = run_tool(*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path,
-                    "--gpu", number, check=False)
-    assert done.returncode == 1 and f"--gpu {number}: this Caffe cannot use it" in done.stdout
+                    "--gpu", 0, check=False)
+    assert done.returncode == 1 and "--gpu 0: this Caffe cannot use it" in done.stdout
 
 
 def test_paths_are_relative_to_the_working_directory(scenes, tmp_path):
@@ -219,18 +221,48 @@ def test_weights_of_a_foreign_net_are_refused(scenes, tmp_path):
     assert done.returncode == 1 and "no weights for the layers conv1_1" in done.stdout
 
 
-def test_stage_two_refuses_weights_of_another_vocabulary(scenes, tmp_path):
-    start, dataset = tmp_path / "elsewhere" / "lowres_iter_2.caffemodel", Dataset(scenes)
-    beside = start.with_name("lowres_vocabulary.txt")
-    choose = partial(
-        load_tool("train").chosen_words, SimpleNamespace(model="highres", resume=False), SLIM,
-        str(start), dataset, tmp_path, print,
-    )
+def test_stage_two_refuses_weights_of_another_vocabulary(scenes, trained, tmp_path):
+    start = shutil.copy(trained / "lowres_iter_4.caffemodel", tmp_path)
+    beside, out = tmp_path / "lowres_vocabulary.txt", tmp_path / "out"
     Vocabulary.build(["some other words"], 1).save(beside)
-    with pytest.raises(UserError, match=f"{beside}: .*another vocabulary"):
-        choose()
-    dataset.vocabulary.save(beside)
-    assert choose().words == Vocabulary.load(beside).words
+    done = run_tool(*TRAIN, "--model", "highres", "--data", scenes, "--out", out,
+                    "--weights", start, check=False)
+    assert done.returncode == 1
+    assert f"{beside}: the weights here were trained with another vocabulary" in done.stdout
+    assert not (out / "highres_vocabulary.txt").exists()
+
+
+def test_the_commands_that_training_ends_with_work_as_printed(scenes, trained, tmp_path):
+    finished = ("--data", scenes, "--out", trained, "--iterations", 4, "--resume")
+    after_lowres, after_highres = (
+        re.findall(r"(?m)^next: python (.*)$", run_tool(*TRAIN, "--model", m, *finished).stdout)
+        for m in ("lowres", "highres")
+    )
+    (highres,) = map(shlex.split, after_lowres)
+    done = run_tool(*highres, "--iterations", 4, "--resume")  # it names the run that there is
+    assert "this run has finished" in done.stdout
+    evaluation, segmentation = map(shlex.split, after_highres)
+    run_tool(*evaluation, "--out", tmp_path / "evaluation")
+    assert (tmp_path / "evaluation" / "report.html").exists()
+    run_tool(*segmentation, "--out", tmp_path / "segmentation")
+    assert len(list((tmp_path / "segmentation").glob("*_mask.png"))) == 1
+
+
+def test_quotes_and_line_ends_in_paths_are_only_characters(scenes, trained, tmp_path):
+    out = tmp_path / 'a "quoted"\nname\\'
+    out.mkdir()
+    start = shutil.copy(trained / "lowres_iter_4.caffemodel", out)
+    settings = (*TRAIN, "--data", scenes, "--model", "lowres", "--weights", start, "--out", out)
+    run_tool(*settings, "--iterations", 1, "--overwrite")
+    assert not Path(start).exists() and (out / "lowres_iter_1.caffemodel").exists()
+
+
+def test_a_folder_that_is_not_utf8_is_refused_before_it_is_changed(scenes, tmp_path):
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/\xfc")
+    done = run_tool(*TRAIN, "--data", scenes, "--model", "lowres", "--out", out, check=False,
+                    errors="surrogateescape")
+    assert done.returncode == 1 and "a path that is not UTF-8" in done.stdout
+    assert not os.path.exists(out)
 
 
 def test_a_log_drops_what_the_resumed_run_will_write_again(tmp_path):
@@ -241,6 +273,13 @@ def test_a_log_drops_what_the_resumed_run_will_write_again(tmp_path):
         stream.write("6,0.")  # torn by a crash
     rows = TrainingLog(log.path, start=3).read()
     assert [row["iteration"] for row in rows] == ["1", "2", "3"]
+
+
+def test_a_curve_that_cannot_be_drawn_hides_no_error(tmp_path, caplog):
+    log = TrainingLog(tmp_path / "log.csv")
+    log.add(**{**dict.fromkeys(COLUMNS, ""), "iteration": 1, "loss": "garbled"})
+    log.conclude()
+    assert "the curve of" in caplog.text and "could not convert string" in caplog.text
 
 
 # ---- starting weights ----

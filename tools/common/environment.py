@@ -85,7 +85,7 @@ def run(main):
     from objseg.errors import is_for_user
 
     logging.basicConfig(format="%(message)s")
-    for name in ("objseg", "models", "checks", "__main__"):
+    for name in ("objseg", "models", "checks", "common", "__main__"):
         logging.getLogger(name).setLevel(logging.INFO)
     try:
         status = main()

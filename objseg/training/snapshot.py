@@ -1,0 +1,176 @@
+"""One snapshot of training: its files, whether they are whole, and how a solver restores it.
+
+A snapshot is MODEL_iter_N.caffemodel and MODEL_iter_N.solverstate, as Caffe writes them, and a
+manifest, MODEL_iter_N.json, with their sizes and checksums, the fingerprint of the run, the
+vocabulary and the validation's result. The manifest holds a checksum of itself as well: a flipped
+bit in it must not pass for another run's, nor change which snapshot is the best and stays.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
+
+from objseg.caffe.weights import WeightsError, check_fits, read_caffemodel
+from objseg.errors import UserError
+from objseg.files import sha256
+
+ENDINGS = (".caffemodel", ".solverstate")
+"""Endings of the files that Caffe writes: weights, and the rest of the solver's state."""
+
+
+class SnapshotError(UserError):
+    """A snapshot that cannot be resumed; the message says what to do."""
+
+
+class Snapshot(NamedTuple):
+    """A snapshot of iteration ``iteration``: ``stem`` (Path) with each of three endings."""
+
+    iteration: int
+    stem: Path
+
+    @property
+    def name(self) -> str:
+        """Its name for messages, MODEL_iter_N."""
+        return self.stem.name
+
+    @property
+    def weights(self) -> Path:
+        """The caffemodel."""
+        return self.file(".caffemodel")
+
+    @property
+    def state(self) -> Path:
+        """The solver state."""
+        return self.file(".solverstate")
+
+    @property
+    def manifest(self) -> Path:
+        """The JSON file that describes the other two; Caffe's own snapshots have none."""
+        return self.file(".json")
+
+    def file(self, ending: str) -> Path:
+        """The file with an ending."""
+        return self.stem.with_name(self.stem.name + ending)
+
+    def described(self) -> bool:
+        """Whether there is a manifest."""
+        return self.manifest.is_file()
+
+    def description(self) -> dict:
+        """Read the manifest: iteration, files, run, vocabulary, val_overall_iou.
+
+        ``files`` is {name: {bytes, sha256}}, ``run`` a result of
+        :func:`objseg.training.fingerprint.fingerprint`, ``vocabulary`` the sha256 of the file
+        MODEL_vocabulary.txt; the IoU is None if it was not measured. Raises SnapshotError when the
+        manifest cannot be read.
+        """
+        try:
+            found = json.loads(self.manifest.read_text(encoding="utf-8"))
+            if found.pop("sha256") != _checksum(found):
+                raise ValueError("its sha256 is not the one that was written")
+            return found
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise SnapshotError(f"{self.manifest.name} is damaged ({error})") from error
+
+    def problem(self) -> str | None:
+        """Return what is wrong with the files, None when they are whole.
+
+        Without a manifest all that can be checked is that both can be read.
+        """
+        try:
+            if not self.described():
+                read_state(self.state)
+                read_caffemodel(self.weights)
+                return None
+            for name, expected in self.description()["files"].items():
+                path = self.stem.with_name(name)
+                size = path.stat().st_size
+                if size != expected["bytes"]:
+                    return f"{name} has {size} bytes, {expected['bytes']} were written"
+                if sha256(path) != expected["sha256"]:
+                    return f"{name} is damaged, its sha256 is not the one that was written"
+        except FileNotFoundError as error:
+            return f"{Path(error.filename).name} is missing"
+        except (OSError, SnapshotError, WeightsError) as error:
+            return str(error)
+        return None
+
+    def delete(self):
+        """Delete its files, the manifest last: what is left of it still counts as this run's."""
+        for ending in (*ENDINGS, ".json"):
+            self.file(ending).unlink(missing_ok=True)
+
+
+def trained_vocabulary(weights: Path) -> str | None:
+    """Return the sha256 (hexadecimal) of the MODEL_vocabulary.txt that weights were trained with.
+
+    None where that is not known: the file has no manifest beside it, or one that is damaged, older,
+    or of other weights.
+    """
+    snapshot = Snapshot(0, Path(weights).with_suffix(""))
+    try:
+        description = snapshot.description()
+        if description["files"][snapshot.weights.name]["sha256"] != sha256(weights):
+            return None
+        return description["vocabulary"]
+    except (SnapshotError, KeyError):
+        return None
+
+
+def manifest_text(manifest: dict) -> str:
+    """Return the text of a manifest, with a checksum of itself."""
+    return json.dumps({**manifest, "sha256": _checksum(manifest)}, indent=1)
+
+
+def _checksum(manifest):
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def learned_net(path: Path) -> bytes:
+    """Return a serialised ``learned_net`` field, the path of the weights of a solver state.
+
+    Appended to a .solverstate it overrides the stored path, since protobuf keeps a field's last
+    value.
+    """
+    return caffe_pb2.SolverState(learned_net=str(path)).SerializeToString()
+
+
+def read_state(path: Path):
+    """Read a solver state as a SolverState; raises SnapshotError when it is broken."""
+    state = caffe_pb2.SolverState()
+    try:
+        state.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise SnapshotError(f"{path.name} is broken ({error})") from error
+    return state
+
+
+def restore(solver, snapshot: Snapshot):
+    """Load a Snapshot's solver state and weights into a Caffe solver.
+
+    Caffe stores where the weights were when the snapshot was taken; the folder may have moved
+    since. Raises SnapshotError or WeightsError when they are broken or belong to another net or
+    solver.
+    """
+    check_fits(solver.net, snapshot.weights)
+    # On another number Caffe would abort the process.
+    found = len(read_state(snapshot.state).history)
+    kinds = 2 if type(solver).__name__ in ("AdamSolver", "AdaDeltaSolver") else 1
+    expected = kinds * sum(map(len, solver.net.params.values()))
+    if found != expected:
+        raise SnapshotError(
+            f"{snapshot.state}: the history of {found} blobs, {expected} expected; it was taken "
+            "with another solver or net, or is truncated"
+        )
+    with open(os.memfd_create("state"), "wb") as stream:
+        with open(snapshot.state, "rb") as source:
+            shutil.copyfileobj(source, stream, 1 << 20)
+        stream.write(learned_net(snapshot.weights))
+        stream.flush()
+        solver.restore(f"/proc/self/fd/{stream.fileno()}")

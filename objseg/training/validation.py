@@ -1,0 +1,43 @@
+"""Validation during training: overall IoU on images of the val split."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from objseg.data.dataset import Dataset, Image
+from objseg.data.images import ImageError
+from objseg.metrics import areas, iou
+from objseg.parallel.ranks import ALONE
+
+
+class Validation:
+    """Measures a net in training, after every ``every`` iterations and at the end.
+
+    ``segmenter`` is an :class:`objseg.methods.ours.Segmenter` of the deploy net, which shares its
+    weights with the net in training. The ``ranks`` share the ``images``.
+    """
+
+    def __init__(self, images: list[Image], dataset: Dataset, segmenter, every: int, ranks=ALONE):
+        self.images, self.dataset, self.ranks = images[ranks.rank::ranks.size], dataset, ranks
+        self.segmenter, self.every = segmenter, every
+
+    def overall_iou(self, stopped: Callable[[], bool] = lambda: False) -> float | None:
+        """Score every expression of the images and return the overall IoU in [0, 1].
+
+        Returns None when no image could be read, or ``stopped()`` became true before the end.
+        """
+        measured, given_up = np.zeros(2, np.int64), False
+        for image in self.images:
+            if stopped():
+                given_up = True
+                break
+            try:
+                pixels, masks = self.dataset.pixels_and_masks(image)
+            except ImageError:
+                continue  # preparing and the data layer report it
+            pairs = [(masks[r.id], e) for r in image.regions for e in r.expressions]
+            scores = self.segmenter.scores(pixels, [expression for _, expression in pairs])
+            for (mask, _), score in zip(pairs, scores):
+                measured += areas(score > 0, mask)
+        intersection, union, given_up = self.ranks.total(np.append(measured, given_up))
+        return float(iou(intersection, union)) if union and not given_up else None

@@ -1,0 +1,117 @@
+"""A training as the command line of tools/train.py describes it."""
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.registry import MODELS, Model
+from models.settings import Settings, chosen_size, from_switches
+from models.sizes import Size
+from models.solvers import solver_text
+from objseg.data.dataset import Dataset
+from objseg.data.expressions import Vocabulary
+from objseg.data.frequent_words import FrequentWords
+from objseg.errors import UserError
+from objseg.files import REPOSITORY
+from objseg.training.fingerprint import fingerprint
+from objseg.training.snapshots import Snapshots
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training as the command line describes it."""
+
+    options: argparse.Namespace
+    size: Size
+    model: Model
+    dataset: Dataset
+    out: Path
+    settings: Settings
+
+    @classmethod
+    def chosen(cls, options: argparse.Namespace) -> "Job":
+        """Read the data set's index and check the options. Raises UserError."""
+        size, name = chosen_size(options), options.model
+        # Absolute, so that the nets mean the same in every working directory.
+        dataset = Dataset((options.data or REPOSITORY / size.data).resolve())
+        data, out = dataset.directory, (options.out or REPOSITORY / size.snapshots).resolve()
+        settings = from_switches(
+            options, size, name, data=str(data), prototxt=str(out / "prototxt"),
+            snapshots=str(out), start=starting_weights(options, size.recipes[name], out),
+            features=str(data / "features" / size.name), proposals=str(data / "proposals"),
+            mode="CPU" if options.gpu is None else "GPU",
+        )
+        return cls(options, size, MODELS[name], dataset, out, settings)
+
+    def solver(self) -> str:
+        """Return the text of the solver file."""
+        return solver_text(self.size, self.settings, self.model.title, self.model.start_reason)
+
+    def fingerprint(self) -> dict:
+        """Describe what the weights depend on."""
+        net = self.model.train_net(self.size, self.settings)
+        return fingerprint(self.dataset, self.size.name, net, self.solver())
+
+    @property
+    def vocabulary_file(self) -> Path:
+        """The file of the model's words, without which its embedding means nothing."""
+        return self.out / f"{self.options.model}_vocabulary.txt"
+
+    def words(self, resumed: bool) -> FrequentWords | Vocabulary:
+        """Return the words of the model.
+
+        Raises UserError where the model before, beside the starting weights, or the run that is
+        ``resumed``, was trained with another vocabulary.
+        """
+        dataset, after, start = self.dataset, self.model.after, self.settings.start
+        if self.options.model == "per-word":
+            frequent = FrequentWords.of(dataset, self.size.frequent_words)
+            test = [sample.expression for sample in dataset.samples("test")]
+            if test:
+                logger.info(
+                    "%d frequent words; %.2f %% of the test expressions hold none of them (the "
+                    "paper's 500 on ReferIt: 2.83 %%)",
+                    len(frequent.words), 100 * frequent.share_without(test),
+                )
+            return frequent
+        earlier = [self.vocabulary_file] if resumed else []
+        if after and start:
+            earlier.append(Path(start).with_name(f"{after}_vocabulary.txt"))
+        for trained in filter(Path.is_file, earlier):
+            if Vocabulary.load(trained).words != dataset.vocabulary.words:
+                raise UserError(
+                    f"{trained}: the weights here were trained with another vocabulary than that "
+                    f"of {dataset.directory}; train them on this data set, or prepare it with "
+                    f"--vocabulary {trained}"
+                )
+        return dataset.vocabulary
+
+
+def starting_weights(options, recipe, out: Path) -> str | None:
+    """Return the path of the file that the model starts from, or None for a random start."""
+    after = MODELS[options.model].after
+    if options.weights == "none":
+        return None
+    if options.weights:
+        path, make = Path(options.weights), "name another file"
+    elif after:
+        newest = Snapshots(out, after).newest_weights()
+        if not newest:
+            raise UserError(
+                f"no {after}_iter_*.caffemodel in {out}: train --model {after} first, or name a "
+                "file with --weights"
+            )
+        return str(newest)
+    elif recipe.start:
+        path, make = REPOSITORY / recipe.start, f"make it with: python {recipe.start_command}"
+    else:
+        return None
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file, but the model {options.model} starts from it; {make}, or train "
+            "from a random start with --weights none"
+        )
+    return str(path.resolve())
