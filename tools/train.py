@@ -105,7 +105,7 @@ def build(job: Job, snapshots: Snapshots, snapshot: Snapshot | None, ranks):
     Returns (solver, its SolverParameter, Validation or None). Raises UserError where weights,
     device or memory do not suffice.
     """
-    options, model, share = job.options, job.model, job.settings.divided(ranks.size)
+    options, model, share = job.options, job.model, job.share
     net = model.train_net(job.size, share)
     check_buildable(net)
     if options.gpu is None and not options.cpu and job.size.mode == "GPU":
@@ -192,7 +192,7 @@ def run(options: argparse.Namespace, ranks) -> int:
 
     All checks come first. Until :func:`begin` nothing in the output folder changes but the lock.
     """
-    job = Job.chosen(options)
+    job = Job.chosen(options, ranks.size)
     snapshots = Snapshots(job.out, options.model, job.fingerprint(), options.keep)
     snapshot = words = log = None
     if ranks.rank == 0:

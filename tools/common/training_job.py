@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A training as the command line describes it."""
+    """A training as the command line describes it; ``share`` are the settings of each rank."""
 
     options: argparse.Namespace
     size: Size
@@ -30,10 +30,14 @@ class Job:
     dataset: Dataset
     out: Path
     settings: Settings
+    share: Settings
 
     @classmethod
-    def chosen(cls, options: argparse.Namespace) -> "Job":
-        """Read the data set's index and check the options. Raises UserError."""
+    def chosen(cls, options: argparse.Namespace, ranks: int) -> "Job":
+        """Read the data set's index and check the options for a number of ``ranks``.
+
+        Raises UserError.
+        """
         size, name = chosen_size(options), options.model
         # Absolute, so that the nets mean the same in every working directory.
         dataset = Dataset((options.data or REPOSITORY / size.data).resolve())
@@ -44,7 +48,9 @@ class Job:
             features=str(data / "features" / size.name), proposals=str(data / "proposals"),
             mode="CPU" if options.gpu is None else "GPU",
         )
-        return cls(options, size, MODELS[name], dataset, out, settings)
+        return cls(
+            options, size, MODELS[name], dataset, out, settings, settings.divided(ranks)
+        )
 
     def solver(self) -> str:
         """Return the text of the solver file."""
