@@ -211,11 +211,9 @@ def run(options: argparse.Namespace, ranks) -> int:
     if ranks.rank == 0:
         begin(job, words, snapshots, snapshot)
         log = TrainingLog(job.out / f"{options.model}_log.csv", solver.iter)
-    try:
-        stopped = train(solver, parameters, options.model, log, snapshots, validation, ranks)
-    finally:
-        if log:
-            log.conclude()
+    stopped = train(solver, parameters, options.model, log, snapshots, validation, ranks)
+    if log:
+        log.conclude()
     if ranks.size > 1:
         megabytes = ranks.bytes / 1e6
         logger.info("%d ranks; each sent at least %.2f MB an iteration", ranks.size, megabytes)
