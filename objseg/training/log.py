@@ -68,7 +68,7 @@ class TrainingLog:
     def conclude(self):
         """Draw the curve and log the summary, if there is a line.
 
-        Whatever fails here is logged and no more: the training has ended, and its weights are saved.
+        Whatever fails here is logged and no more: the training has ended, its weights are saved.
         """
         try:
             if self.read():
