@@ -31,7 +31,8 @@ def parse():
     parser = Parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="one timed repetition, to try it out")
     parser.add_argument("--document", type=Path, metavar="FILE",
-                        help="a Markdown file that takes the report, too, below its mark")
+                        help="a Markdown file that takes the report, too, below its mark (default: "
+                        "none)")
     add_check(parser, REPOSITORY / "out" / "benchmark", iterations=5, timeout=600)
     options = parser.parse_args()
     if options.quick:

@@ -38,7 +38,8 @@ def parse():
     parser = Parser(__doc__)
     add_methods(parser)
     parser.add_argument("--limit", type=positive, metavar="N",
-                        help="only the first N samples; their report goes to OUT/firstN")
+                        help="only the first N samples; their report goes to "
+                        "OUT/firstN (default: all)")
     add_net_workers(parser)
     parser.add_argument("--mpi", action="store_true",
                         help="be one of the processes of mpirun, which share the images")

@@ -12,11 +12,13 @@ environment.enter(blas_threads=1)  # processes use the cores better than threads
 
 from pathlib import Path
 
-from common.arguments import Parser, add_data, add_device, add_net_workers, add_size, net_workers
+from common.arguments import (
+    Parser, add_data, add_device, add_net_workers, add_size, add_split, net_workers,
+)
 
 from models.sizes import SIZES
 from objseg.errors import UserError
-from objseg.data.dataset import SPLITS, Dataset
+from objseg.data.dataset import Dataset
 from objseg.regions.extraction import extract
 from objseg.files import REPOSITORY
 from objseg.methods.configuration import conventional_prototxt
@@ -27,13 +29,16 @@ def parse():
     parser = Parser(__doc__)
     add_size(parser)
     add_data(parser)
-    parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
-    parser.add_argument("--proposals", type=Path, metavar="DIR", help="default DATA/proposals")
+    add_split(parser, "all", "all")
+    parser.add_argument("--proposals", type=Path, metavar="DIR",
+                        help="folder of the proposals (default: DATA/proposals)")
     parser.add_argument("--weights", type=Path, metavar="FILE",
-                        help="the trunk's (default: those the size's models start from)")
+                        help="weights of the trunk (default: those that the size's models start "
+                        "from)")
     parser.add_argument("--prototxt", type=Path, metavar="DIR",
                         help="folder of deploy_crops.prototxt (default: the size's)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default DATA/features/SIZE")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="folder of the features (default: DATA/features/SIZE)")
     add_net_workers(parser)
     add_device(parser)
     return parser.parse_args()

@@ -32,18 +32,22 @@ def parse():
     parser = Parser(__doc__)
     parser.add_argument("boxes", type=Path, nargs="?", metavar="CSV", help="predicted boxes")
     parser.add_argument("--method", metavar="NAME",
-                        help="only the boxes of this method, where the file has a column method")
+                        help="only the boxes of this method, where the file has a column "
+                        "method (default: all)")
     parser.add_argument("--evaluation", type=Path, metavar="DIR",
                         help="folder that tools/eval_referit.py wrote, whose samples.csv is read "
                         "(default: the one that it writes for the test split of --data)")
     add_data(parser, REFERIT)
     parser.add_argument("--iterations", type=positive, default=5, metavar="N",
                         help="iterations of GrabCut (default: 5)")
-    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N predictions")
+    parser.add_argument("--limit", type=positive, metavar="N",
+                        help="only the first N predictions (default: all)")
     parser.add_argument("--masks", type=Path, metavar="DIR",
-                        help="write masks as DIR/<region>_<n>.png, n = 0, 1 ... of a region's rows")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default grabcut.json beside the "
-                        "CSV file, grabcut_METHOD.json with --method")
+                        help="write masks as DIR/<region>_<n>.png, n = 0, 1 ... of a "
+                        "region's rows (default: none)")
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="result (default: grabcut.json beside the CSV file, "
+                        "grabcut_METHOD.json with --method)")
     add_workers(parser)
     options = parser.parse_args()
     if options.boxes is None:

@@ -14,10 +14,10 @@ environment.enter()
 
 from pathlib import Path
 
-from common.arguments import REFERIT, Parser, add_data, add_workers, positive
+from common.arguments import REFERIT, Parser, add_data, add_split, add_workers, positive
 
 from objseg.errors import UserError
-from objseg.data.dataset import SPLITS, Dataset
+from objseg.data.dataset import Dataset
 from objseg.regions.edge_boxes import default_forest
 from objseg.regions.making import Boxes, Published, Segments, make_proposals, recall
 from objseg.regions.proposals import PROPOSALS
@@ -28,14 +28,16 @@ THRESHOLDS = (0.5, 0.7)
 def parse():
     """Read the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("--kind", choices=["boxes", "segments", "both"], default="both")
+    parser.add_argument("--kind", choices=["boxes", "segments", "both"], default="both",
+                        help="what to make: boxes for SCRC and GroundeR, segments for MCG")
     add_data(parser, REFERIT)
-    parser.add_argument("--split", choices=[*sorted(SPLITS), "all"], default="all")
+    add_split(parser, "all", "all")
     parser.add_argument("--count", type=positive, default=PROPOSALS, metavar="N",
                         help=f"proposals of an image at most (default: {PROPOSALS})")
     parser.add_argument("--published", type=Path, metavar="DIR",
                         help="take DIR/<image>.txt (EdgeBoxes) and DIR/<image>.mat (MCG's results, "
-                        "variable mask); our own are made where one is missing")
+                        "variable mask); our own are made where one is missing (default: "
+                        "our own)")
     parser.add_argument("--require-published", action="store_true",
                         help="a missing published file is an error")
     parser.add_argument("--model", metavar="FILE", default=default_forest(),
@@ -43,7 +45,8 @@ def parse():
                         "colour gradients (default: models/structured_edges.yml.gz if "
                         "tools/download.py has fetched it, else none)")
     add_workers(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: DATA/proposals")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="folder of the proposals (default: DATA/proposals)")
     parser.add_argument("--overwrite", action="store_true",
                         help="delete what was made with other settings")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """Turn ReferIt, as it lies on disk, into the prepared data set that training and evaluation read.
 
-python tools/prepare_referit.py                        data/raw/referit -> data/referit
-python tools/prepare_referit.py --raw DIR --out DIR    any data in ReferIt's layout
+    python tools/prepare_referit.py                        data/raw/referit -> data/referit
+    python tools/prepare_referit.py --raw DIR --out DIR    any data in ReferIt's layout
 
 The raw folder holds images/<id>.jpg, mask/<id>_<number>.mat (a matrix segimg_t, 0 on the region),
 RealGames.txt or the authors' referit_*.json, and the split lists

@@ -153,7 +153,7 @@ class Plan:
         steps = []
         if timed and not self.options.no_timing:
             named = [f"--method={name}" for name in timed]
-            steps.append(self.step("time the methods", "time_referit", *words, "--keep", *named,
+            steps.append(self.step("time the methods", "time_referit", *words, "--resume", *named,
                                    threads=available_cores()))
         if methods:
             named = [f"--method={name}" for name in methods]

@@ -35,7 +35,7 @@ def parse():
     add_methods(parser)
     parser.add_argument("--samples", type=positive, default=20, metavar="N",
                         help="images to time each method on, drawn at random (default: 20)")
-    parser.add_argument("--keep", action="store_true",
+    parser.add_argument("--resume", action="store_true",
                         help="do nothing where timing.json was made of the same data and weights")
     return parser.parse_args()
 
@@ -60,7 +60,7 @@ def main():
         "methods": [configuration.identity() for configuration in configurations],
     }
     times = out / "timing.json"
-    if options.keep and basis(times) == made_of:
+    if options.resume and basis(times) == made_of:
         print(f"{times}: made of the same data and weights, kept")
         return
     cases = draw_cases(dataset, options.split, options.samples)

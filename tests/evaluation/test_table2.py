@@ -133,7 +133,7 @@ def weights(tmp_path_factory):
 def test_the_tool_times_methods(scenes, weights, tmp_path):
     command = (
         "tools/time_referit.py", "--data", scenes, "--size", "slim", "--method", "highres",
-        "--method", "whole-image", "--weights", weights, "--out", tmp_path, "--keep", "--samples",
+        "--method", "whole-image", "--weights", weights, "--out", tmp_path, "--resume", "--samples",
     )
     printed = run_tool(*command, 3).stdout
     outcome = json.loads((tmp_path / "timing.json").read_text())

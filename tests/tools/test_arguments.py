@@ -6,6 +6,7 @@ import os
 import pytest
 from common.arguments import Parser, add_device, add_net_workers, net_workers, positive
 from common.method_arguments import chosen_weights
+from support.commands import load_tool
 
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
@@ -67,3 +68,61 @@ def test_processes_are_no_more_than_the_cores_that_this_process_may_use():
         os.sched_setaffinity(0, allowed)
     assert net_workers(parser.parse_args(["--workers", "7"])) == 7
     assert net_workers(parser.parse_args(["--gpu", "0"])) == 1
+
+
+TOOLS = sorted({path.stem for path in (REPOSITORY / "tools").glob("*.py")}
+               - {"train", "pretrain_trunk"})
+
+
+@pytest.fixture(scope="module")
+def parsers():
+    """{tool: its parser}, as far as it is made before the command line is read."""
+    found = {}
+
+    def note(parser, *words):
+        raise Made(parser)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", note)
+        for name in TOOLS:
+            with pytest.raises(Made) as made:
+                tool = load_tool(name)
+                getattr(tool, "parse", tool.main)()
+            found[name] = made.value.args[0]
+    return found
+
+
+class Made(Exception):  # noqa: N818
+    """Carries a parser."""
+
+
+def options_of(parser):
+    return [action for action in parser._actions
+            if action.help != argparse.SUPPRESS and action.dest != "help"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_help_of_a_tool_has_an_example_and_explains_every_option(parsers, tool):
+    parser = parsers[tool]
+    assert f"\n    python tools/{tool}.py" in parser.format_help()
+    groups = {option.dest: str(group.title) for group in parser._action_groups
+              for option in group._group_actions}
+    for option in options_of(parser):
+        name = (option.option_strings or [option.dest])[-1]
+        assert option.help, f"{name} has no help"
+        if option.nargs != 0 and option.option_strings:
+            assert option.choices or option.metavar, f"{name} does not name its value"
+            text = parser._get_formatter()._expand_help(option)
+            given = option.required or "default" in text + groups[option.dest]
+            assert given, f"{name} names no default"
+
+
+def test_an_option_has_the_same_words_in_every_tool(parsers):
+    """But for --out, --weights and such, which are of something else in each tool."""
+    for name in ("--size", "--data", "--split", "--prototxt", "--cpu", "--mpi"):
+        texts = {option.help.partition(" (default")[0]
+                 for parser in parsers.values() for option in options_of(parser)
+                 if name in option.option_strings}
+        assert texts, name
+        if name in ("--size", "--data", "--split"):
+            assert len(texts) == 1, texts

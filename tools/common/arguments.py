@@ -61,11 +61,18 @@ def add_data(parser: argparse.ArgumentParser, default: Path | None = None):
                         help="prepared data set" + ("" if default else sizes))
 
 
+def add_split(parser: argparse.ArgumentParser, default: str, *others: str):
+    """Add --split: the name of a part of the data set, or of the ``others``."""
+    parser.add_argument("--split", choices=("train", "val", "trainval", "test", *others),
+                        default=default, help="part of the data set")
+
+
 def add_device(parser: argparse.ArgumentParser, verb: str = "compute"):
     """Add --gpu N and --cpu, the default; ``options.gpu`` is N or None."""
     device = parser.add_mutually_exclusive_group()
-    device.add_argument("--gpu", type=not_negative, metavar="N", help=f"{verb} on GPU number N")
-    device.add_argument("--cpu", action="store_true", help=f"{verb} on the CPU (the default)")
+    device.add_argument("--gpu", type=not_negative, metavar="N",
+                        help=f"{verb} on GPU number N (default: on the CPU)")
+    device.add_argument("--cpu", action="store_true", help=f"{verb} on the CPU, the default")
 
 
 def add_workers(parser: argparse.ArgumentParser):

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from common.arguments import add_data, add_device, add_size
+from common.arguments import add_data, add_device, add_size, add_split
 
 from models.sizes import SIZES
-from objseg.data.dataset import SPLITS, Dataset
+from objseg.data.dataset import Dataset
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.methods.configuration import Options, configure
@@ -44,8 +44,7 @@ def add_methods(parser: argparse.ArgumentParser):
     """Add the options that say which methods to run, with which files, on which data set."""
     add_size(parser)
     add_data(parser)
-    parser.add_argument("--split", choices=sorted(SPLITS), default="test",
-                        help="images to run on (default: test)")
+    add_split(parser, "test")
     add_method(parser, "highres")
     parser.add_argument("--weights", action="append", default=[], metavar="[MODEL=]PATH",
                         help="trained weights, repeatable: a file, or a folder whose newest "
