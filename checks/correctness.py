@@ -31,7 +31,7 @@ def compare_net(options: Options, name: str) -> dict:
     """
     path = nets.PROTOTXT / f"{name}.prototxt"
     if path.name.startswith("train_"):
-        images = 1 if nets.size_of(path) == "paper" else 2
+        images = 2 if name.startswith("slim/") else 1
         parameters, phase = nets.read_train_net(path, options.data, images), caffe.TRAIN
     else:
         parameters, phase = read_net(path), caffe.TEST

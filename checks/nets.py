@@ -22,11 +22,6 @@ def path(kind: str, model: str, size: str) -> Path:
     return folder / f"{kind}_{model}.prototxt"
 
 
-def size_of(file: Path) -> str:
-    """Return the size, paper or slim, that a committed file belongs to."""
-    return "paper" if file.parent == PROTOTXT else file.parent.name
-
-
 def committed(*kinds: str) -> list[str]:
     """List the short names, such as slim/train_lowres, of all files of ``kinds`` in turn."""
     return [file.relative_to(PROTOTXT).with_suffix("").as_posix()
@@ -52,14 +47,15 @@ def first_computed(net: caffe.Net) -> int:
 def read_train_net(file: Path, data: Path, images: int) -> caffe_pb2.NetParameter:
     """Read a train net and let it read batches of ``images`` of the scenes in ``data``.
 
-    A net that reads features has batches of ``images`` expressions.
+    A net that reads features has batches of ``images`` expressions; its features are in
+    ``data``/features, in a folder named as that of ``file``.
     """
     net = read_net(file)
     for layer in net.layer:
         if layer.type == "Python" and not layer.bottom:
             settings = json.loads(layer.python_param.param_str)
             given = {
-                "data": data, "split": "train", "features": data / "features" / size_of(file),
+                "data": data, "split": "train", "features": data / "features" / file.parent.name,
                 "proposals": data / "proposals" / "segments",
             }
             settings.update((key, str(given[key])) for key in given if key in settings)

@@ -35,26 +35,26 @@ def add_regions(dataset: Dataset, sizes: Iterable[str]) -> None:
     The features are random, of the widths of ``sizes`` (paper, slim): the trunk's would take
     minutes and change nothing in the work or its time. The proposals are the regions' own masks.
     """
-    folder, images = dataset.directory, dataset.images("train")
-    for image in images:
+    folder = dataset.directory
+    for image in dataset.images("train"):
         masks = dataset.masks(image).values()
         save_masks(
             segments_file(folder / "proposals" / "segments", image.id),
             {str(rank): mask for rank, mask in enumerate(masks)}, (image.height, image.width),
         )
     for size in sizes:
-        crops = {layer.name: layer.convolution_param.num_output
-                 for layer in read_net(nets.path("deploy", "crops", size)).layer}
-        _random_features(dataset, images, folder / "features" / size, crops["fc7"], crops["fc8"])
+        file = nets.path("deploy", "crops", size)
+        widths = {layer.name: layer.convolution_param.num_output for layer in read_net(file).layer}
+        _random_features(dataset, folder / "features" / file.parent.name, widths)
 
 
-def _random_features(dataset, images, folder, fc7, fc8):
-    random, keys = np.random.RandomState(1), {}
+def _random_features(dataset, folder, widths):
+    random, keys, fc7, fc8 = np.random.RandomState(1), {}, widths["fc7"], widths["fc8"]
 
     def draw(*shape):
         return random.randn(*shape).astype(np.float16)
 
-    for image in images:
+    for image in dataset.images("train"):
         truth = np.array([region.box for region in image.regions])
         corners = random.randint(0, (image.width, image.height), (PROPOSALS, 2, 2))
         others = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)

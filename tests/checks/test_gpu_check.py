@@ -12,7 +12,7 @@ import pytest
 from caffe import layers as L
 from support.commands import run_tool
 
-from checks import nets, parts, report
+from checks import machine, nets, parts, report
 from checks.comparison import (
     LIMITS,
     Comparison,
@@ -28,6 +28,7 @@ from checks.options import Options
 from checks.processes import passed, run_part
 from checks.timing import run_iterations
 from checks.torch_python import find_python
+from objseg.caffe import cuda_driver
 from objseg.caffe.weights import read_net
 from objseg.errors import UserError
 
@@ -218,6 +219,23 @@ def test_inputs_are_of_the_kind_that_their_layers_take(tmp_path):
             tokens = net.blobs["tokens"].data
             assert 0 <= tokens.min() and tokens.max() < rows and (tokens % 1 == 0).all()
             assert not net.blobs["continuation"].data[0].any()
+
+
+@pytest.mark.parametrize("capability, note", [
+    ((7, 5), "0: a card, compute capability 7.5, without TF32: those parts are left out"),
+    ((9, 0), "0: a card, compute capability 9.0"),
+])
+def test_a_gpu_is_described(monkeypatch, options, capability, note):
+    monkeypatch.setattr(machine, "use_device", lambda gpu: None)
+    for name, answer in {
+        "devices": [cuda_driver.Device(0, "a card", capability)], "memory": (2**30, 2**32),
+        "bus_speed": (2e10, 1e10), "driver_version": None, "cuda_version": (13, 0),
+    }.items():
+        monkeypatch.setattr(cuda_driver, name, lambda answer=answer: answer)
+    facts = machine.describe_machine(Options(options.work, gpu=0))["facts"]
+    assert facts["GPU"] == note and facts["GPU memory"] == "4.0 GiB, 1.0 GiB free"
+    assert facts["driver"] == "version unknown, serves CUDA up to 13.0"
+    assert facts["bus"] == "20.0 GB/s to the GPU, 10.0 GB/s from it"
 
 
 @pytest.mark.slow
