@@ -6,12 +6,12 @@ split/referit_{train,val,trainval,test}_imlist.txt, settings.json, and about.jso
 the images are drawn. The same settings give the same bytes whatever the number of processes.
 """
 
-import functools
+import contextlib
 import io
 import json
-import multiprocessing
+import logging
 import shutil
-import signal
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,25 +20,27 @@ import scipy.io
 from objseg.data.images import write_image
 from objseg.errors import UserError
 from objseg.files import Progress, write_text
+from objseg.parallel.prefetch import Prefetcher
 from objseg.synthesis.referring import list_attributes, refer
-from objseg.synthesis.scenes import draw_scene
+from objseg.synthesis.scenes import Scene, draw_scene
 
 VERSION = 1  # of drawings and expressions: raise it when the same seed comes to give other files
+logger = logging.getLogger(__name__)
 MODES = ("referring", "attributes")
 
 
-def make_scene(number, seed, mode):
-    """Scene ``number``, its regions, and the generator they came from.
+def make_scene(number: int, seed: int, mode: str) -> tuple[Scene, list, np.random.Generator]:
+    """Draw scene ``number``; returns it, its regions, and the generator they came from.
 
-    The same on every machine. The two modes share no scene even for the same seed, so that what is
-    learnt from attributes never saw a test scene.
+    It is the same on every machine. The two modes share no scene even for the same seed, so that
+    what is learnt from attributes never saw a test scene.
     """
     rng = np.random.default_rng([seed, MODES.index(mode), number])
     scene = draw_scene(rng)
     return scene, refer(scene, rng) if mode == "referring" else list_attributes(scene), rng
 
 
-def write_mask(path, mask):
+def write_mask(path: Path, mask: np.ndarray) -> None:
     """Write a bool (H, W) mask as ReferIt does: variable segimg_t, 0 on the foreground."""
     stream = io.BytesIO()
     image = np.where(mask, np.uint8(0), np.uint8(255))
@@ -47,7 +49,7 @@ def write_mask(path, mask):
     path.write_bytes(header + stream.getvalue()[len(header):])
 
 
-def write_scene(number, folder, seed, mode):
+def write_scene(number: int, folder: Path, seed: int, mode: str) -> None:
     """Write a scene's picture and masks, and last its expressions, which mark it as finished."""
     scene, regions, rng = make_scene(number, seed, mode)
     height, width = scene.labels.shape
@@ -66,32 +68,38 @@ def write_scene(number, folder, seed, mode):
     write_text(folder / "expressions" / f"{number}.txt", "".join(lines))
 
 
-def read_settings(folder):
-    """The settings ``folder`` was made with, or None if it is absent; refuses a foreign folder."""
-    path = folder / "settings.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder}: holds files but no settings.json, so it was not made by this "
-                         "tool and is left alone; choose another folder with --out")
-    return None
+def read_settings(folder: Path) -> dict | None:
+    """Return the settings that ``folder`` was made with, or None if it is absent or empty.
+
+    Raises UserError for a folder that this module did not make.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return None
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        settings = json.loads((folder / "settings.json").read_bytes())
+        if isinstance(settings, dict) and "scenes" in settings:
+            return settings
+    raise UserError(f"{folder}: holds files but no settings.json of drawn scenes, so it was not "
+                    "made by this tool and is left alone; choose another folder with --out")
 
 
-def make_data(out, scenes, seed, mode, workers, overwrite=False):
-    """Make the data set in the folder ``out`` (Path), unless it is there already.
+def make_data(
+    out: Path, scenes: dict[str, int], seed: int, mode: str, workers: int, overwrite: bool = False
+) -> None:
+    """Make the data set in the folder ``out``, unless it is there already.
 
-    ``scenes``: the numbers of scenes of "train", "val" and "test", a dictionary; ``seed``: 0 or
-    more; ``mode``: of MODES; ``workers``: the number of processes. The set grows in a folder beside
-    ``out`` and is renamed at the end, so that ``out`` is always whole; an interrupted run goes on
-    where it stopped. Raises UserError if ``out`` holds files that this function did not write, or,
-    without ``overwrite``, a set of other settings.
+    ``scenes`` gives the numbers of scenes of "train", "val" and "test"; ``seed`` is 0 or more;
+    ``mode`` is one of MODES; ``workers`` is the number of processes. The set grows in a folder
+    beside ``out`` and is renamed at the end, so that ``out`` is always whole; an interrupted run
+    goes on where it stopped. Raises UserError if ``out`` holds files that this function did not
+    write, or, without ``overwrite``, a set of other settings.
     """
     settings = {"version": VERSION, "seed": seed, "expressions": mode, "scenes": scenes}
     found = read_settings(out)
     if found == settings:
         if not (out / "about.json").exists():  # made by an earlier version
             write_about(out)
-        print(f"{out}: complete, nothing to do")
+        logger.info("%s: complete, nothing to do", out)
         return
     if found is not None and not overwrite:
         raise UserError(f"{out}: made with the settings {found}, but {settings} are wanted; "
@@ -105,37 +113,38 @@ def make_data(out, scenes, seed, mode, workers, overwrite=False):
     count = sum(scenes.values())
     draw_missing(growing, count, seed, mode, workers)
     write_lists(growing, scenes)
-    write_about(growing)
     shutil.rmtree(growing / "expressions")
     shutil.rmtree(out, ignore_errors=True)
     growing.rename(out)
     expressions = (out / "RealGames.txt").read_text().count("\n")
-    print(f"{out}: {count} scenes, {expressions} expressions")
+    logger.info("%s: %d scenes, %d expressions", out, count, expressions)
 
 
-def write_about(folder):
+def write_about(folder: Path) -> None:
     """Write the facts that every report tells of this data set."""
     write_text(folder / "about.json", '{"images": "drawn", "expressions": "program"}\n')
 
 
-def draw_missing(folder, count, seed, mode, workers):
+def draw_missing(folder: Path, count: int, seed: int, mode: str, workers: int) -> None:
     """Write the scenes 1 to ``count`` that are not finished."""
     missing = [number for number in range(1, count + 1)
                if not (folder / "expressions" / f"{number}.txt").exists()]
-    write = functools.partial(write_scene, folder=folder, seed=seed, mode=mode)
-    with Progress(count, "draw", "scene", count - len(missing)) as progress, \
-            multiprocessing.get_context("spawn").Pool(workers, _begin_worker) as pool:
-        for _ in pool.imap_unordered(write, missing, chunksize=4):
+
+    def write(item):
+        write_scene(missing[item], folder, seed, mode)
+
+    with contextlib.closing(Prefetcher(write, workers, count=len(missing))) as stream, \
+            Progress(count, "draw", "scene", count - len(missing)) as progress:
+        for _ in stream:
             progress.advance()
 
 
-def _begin_worker():
-    cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+def write_lists(folder: Path, scenes: dict[str, int]) -> None:
+    """Write what is told of all scenes: the split lists, RealGames.txt and about.json.
 
-
-def write_lists(folder, scenes):
-    """Number the scenes of train, val and test in turn; write split lists and RealGames.txt."""
+    The scenes of train, val and test are numbered in turn.
+    """
+    write_about(folder)
     members, first = {}, 1
     for split, count in scenes.items():
         members[split] = list(range(first, first + count))

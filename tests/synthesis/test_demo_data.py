@@ -201,7 +201,7 @@ def test_the_number_of_workers_changes_no_byte(raw, tmp_path):
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(raw, tmp_path, monkeypatch):
-    out, drawn = tmp_path / "raw", []
+    out = tmp_path / "raw"
     monkeypatch.setattr(demo_data, "draw_missing", None)
     with pytest.raises(TypeError):
         make_data(out, SCENES, 3, "referring", workers=1)
@@ -211,39 +211,25 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(raw, tmp_path, monkeypatch
         demo_data.write_scene(number, growing, 3, "referring")
     (growing / "images" / "3.jpg").write_bytes(b"half a picture")
     assert not out.exists()
-    draw = demo_data.make_scene
-    monkeypatch.setattr(demo_data, "make_scene",
-                        lambda number, *rest: drawn.append(number) or draw(number, *rest))
-    monkeypatch.setattr(demo_data.multiprocessing, "get_context", lambda _: InProcess())
-    make_data(out, SCENES, 3, "referring", workers=1)
-    assert drawn == [1, 3, 4, 6, 7]
+    finished = [(growing / "images" / f"{number}.jpg").stat().st_ino for number in (2, 5)]
+    make_data(out, SCENES, 3, "referring", workers=2)
     assert files_of(out) == files_of(raw) and not growing.exists()
+    assert [(out / "images" / f"{number}.jpg").stat().st_ino for number in (2, 5)] \
+        == finished
 
 
-class InProcess:
-    """A multiprocessing context and its pool, without processes."""
-
-    def Pool(self, workers, initializer):  # noqa: N802
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def imap_unordered(self, function, items, chunksize):
-        return map(function, items)
-
-
-def test_other_settings_and_foreign_folders_are_refused(raw, tmp_path, capsys):
+def test_other_settings_and_foreign_folders_are_refused(raw, tmp_path, caplog):
     before = files_of(raw)
-    make_data(raw, SCENES, 3, "referring", workers=1)
-    assert "complete" in capsys.readouterr().out
+    with caplog.at_level("INFO"):
+        make_data(raw, SCENES, 3, "referring", workers=1)
+    assert "complete, nothing to do" in caplog.text
     with pytest.raises(UserError, match="--overwrite"):
         make_data(raw, SCENES, 4, "referring", workers=1)
     assert files_of(raw) == before
     (tmp_path / "photo.jpg").write_bytes(b"mine")
+    with pytest.raises(UserError, match="not made by this tool"):
+        make_data(tmp_path, SCENES, 3, "referring", workers=1, overwrite=True)
+    (tmp_path / "settings.json").write_text('{"editor": "mine"}')
     with pytest.raises(UserError, match="not made by this tool"):
         make_data(tmp_path, SCENES, 3, "referring", workers=1, overwrite=True)
     assert (tmp_path / "photo.jpg").read_bytes() == b"mine"
