@@ -1,23 +1,14 @@
-"""Pictures for people: masks over photographs, and the precision curve."""
+"""Pictures for people: masks over photographs."""
 
 import base64
-import io
-import itertools
 
 import cv2
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
-
-from objseg.metrics import TENTHS
 
 PREDICTION_BGR = ((235, 30, 215), (0, 225, 255))
 """Colours of a prediction: magenta and yellow, of which one is far from anything."""
 
 DARK_BGR, LIGHT_BGR = (30, 30, 30), (255, 255, 255)
-
-COLOURS = ("#8a8f98", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
-"""Line colours that people with any colour vision can tell apart."""
 
 
 def overlay(
@@ -83,32 +74,3 @@ def data_uri(image: np.ndarray) -> str:
     """Encode a BGR image as a JPEG that a page can hold in place of a file's address."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
-
-
-def precision_curve(lines: list[tuple[str, np.ndarray]], points: list[list | None]) -> str:
-    """Draw the share of samples that reach an IoU, over the IoU; returns an SVG element.
-
-    ``lines`` is a list of (label, IoUs of all samples); ``points`` has for each line the paper's
-    precision@0.5 ... @0.9 in percent, or None.
-    """
-    thresholds = np.linspace(0, 1, 201)
-    figure = Figure(figsize=(10.4, 3.8))
-    axes = figure.add_axes([0.06, 0.13, 0.7, 0.83])
-    styles = itertools.cycle(itertools.product(("-", "--"), COLOURS))
-    for (style, colour), (label, ious), paper in zip(styles, lines, points):
-        passing = 1 - np.searchsorted(np.sort(ious), thresholds - 1e-12) / len(ious)
-        axes.plot(thresholds, 100 * passing, style, color=colour, linewidth=2, label=label)
-        if paper is not None:
-            axes.plot(np.array(TENTHS) / 10, paper, "o", color=colour, markerfacecolor="white")
-    if any(points):
-        axes.plot([], [], "o", color=COLOURS[0], markerfacecolor="white", label="the paper's")
-    axes.set(
-        xlim=(0, 1), ylim=(0, 100), xticks=np.arange(0, 1.01, 0.1), xlabel="IoU threshold",
-        ylabel="samples that pass, %",
-    )
-    axes.grid(color="#e6e8eb")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "precision"}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return "<svg" + text.getvalue().partition("<svg")[2]

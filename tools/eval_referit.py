@@ -58,7 +58,7 @@ def write_report(request, out, by_pass, unavailable):
     if request.limit is not None:  # the report of all samples stays
         report = out / f"first{request.limit}"
     write_results(report, outcome, evaluations)
-    write_page(report, outcome, evaluations, gallery(request.dataset, by_pass, out / "journal"))
+    write_page(report, outcome, gallery(request.dataset, by_pass, out / "journal"))
     print(f"\nreport: {report / 'report.html'}")
 
 

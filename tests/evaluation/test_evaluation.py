@@ -293,6 +293,8 @@ def test_command_line(dataset, tmp_path):
                 "--limit", "7")
     assert "limited to the first 7: 7 samples scored" in done.stdout
     assert files <= set(os.listdir(tmp_path / "out" / "first7"))
+    limited = (tmp_path / "out" / "first7" / "report.html").read_text()
+    assert "limited to the first 7 samples" in limited
     assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files}
 
 
