@@ -42,7 +42,7 @@ def compare_net(options: Options, name: str) -> dict:
         sides.append(Side(nets.load(parameters, options.work, phase), use_device))
     caffe.set_mode_cpu()
     net, _ = sides[0]
-    nets.fill(net, parameters)
+    nets.fill(net)
     net._forward(0, nets.first_computed(net) - 1)
     comparison, limits = Comparison(*sides), LIMITS[arithmetic()]
     layers, failed = summary(comparison.layers(), limits.layer, limits.layer)

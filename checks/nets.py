@@ -105,27 +105,17 @@ def make_solver(
     return caffe.get_solver(str(folder / "solver.prototxt")), parameters
 
 
-def fill(net: caffe.Net, parameters: caffe_pb2.NetParameter) -> None:
-    """Give every Input blob random values of the kind that the layer above it wants."""
+def fill(net: caffe.Net) -> None:
+    """Give every Input blob random values of the kind that its name tells."""
     random = np.random.RandomState(1)
-    for layer in parameters.layer:
-        if layer.type == "Input":
-            for name in layer.top:
-                blob = net.blobs[name]
-                blob.data[...] = _values(random, parameters, name, tuple(blob.shape))
-
-
-def _values(random, parameters, name, shape):
-    user = next(layer for layer in parameters.layer if name in layer.bottom)
-    position = list(user.bottom).index(name)
-    if user.type == "Embed":  # numbers of words
-        return random.randint(user.embed_param.input_dim, size=shape)
-    if user.type == "LSTM" and position == 1:  # the continuation indicator
-        continues = random.randint(2, size=shape)
-        continues[0] = 0  # else Caffe continues from the states of the last pass
-        return continues
-    if user.type == "BatchReindex" and position == 1:  # the first item
-        return np.zeros(shape)
-    if len(shape) == 4 and shape[1] == 3:  # an image without its mean
-        return random.randn(*shape) * 50
-    return random.randn(*shape)
+    for name in net.inputs:
+        data = net.blobs[name].data
+        if name == "tokens":
+            data[...] = random.randint(1000, size=data.shape)  # every vocabulary has as many
+        elif name == "continuation":
+            data[...] = random.randint(2, size=data.shape)
+            data[0] = 0  # else Caffe continues from the states of the last pass
+        elif name == "words" or name.endswith("_index"):
+            data[...] = 0  # the first one
+        else:
+            data[...] = random.randn(*data.shape) * (50 if name == "image" else 1)

@@ -30,7 +30,7 @@ def time_opencv(options: Options) -> dict:
     caffe.set_mode_cpu()
     parameters = trunk(read_net(options.prototxt("deploy", "highres")))
     net = nets.load(parameters, options.work, caffe.TEST)
-    nets.fill(net, parameters)
+    nets.fill(net)
     weights = options.work / "trunk.caffemodel"
     net.save(str(weights))
     other = cv2.dnn.readNetFromCaffe(str(options.work / "net.prototxt"), str(weights))

@@ -1,7 +1,6 @@
 """The options of the GPU check and of the benchmark, as every part gets them."""
 
-import dataclasses
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import caffe
@@ -9,7 +8,7 @@ import caffe
 from checks import nets
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Options:
     """Options of a part. ``work`` is the run's folder of temporary files, ``size`` paper or slim.
 
@@ -40,13 +39,3 @@ class Options:
     def prototxt(self, kind: str, model: str) -> Path:
         """Return the committed prototxt of the timed size; ``kind`` is train, deploy or solver."""
         return nets.path(kind, model, self.size)
-
-    def to_json(self) -> str:
-        """Return the options as text, for :meth:`from_json` in another process."""
-        return json.dumps(dataclasses.asdict(self), default=str)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Options":
-        """Return the options that :meth:`to_json` wrote."""
-        values = json.loads(text)
-        return cls(**{**values, "work": Path(values["work"])})

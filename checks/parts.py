@@ -6,6 +6,7 @@ The name of a part is a word of FUNCTIONS, its arguments, and TF32 where it comp
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from checks import nets
 from checks.correctness import compare_net, compare_solvers, compare_with_torch
@@ -113,8 +114,9 @@ def benchmark() -> list[str]:
 
 
 def main() -> None:
-    """Run the part, with the options, of the command line; write its result to answer.json."""
-    part, options = sys.argv[1], Options.from_json(sys.argv[2])
+    """Run the part of the command line with the options (JSON) there; write answer.json."""
+    part, given = sys.argv[1], json.loads(sys.argv[2])
+    options = Options(**{**given, "work": Path(given["work"])})
     try:
         result = run(part, options)
     except UserError as error:

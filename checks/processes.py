@@ -104,7 +104,8 @@ def join(earlier: dict | None, result: dict) -> dict:
 
 def run_part(part: str, options: Options) -> dict:
     """Run a part in a process of its own; returns what :func:`run_command` does."""
-    words = [sys.executable, "-m", "checks.parts", part, options.to_json()]
+    words = [sys.executable, "-m", "checks.parts", part,
+             json.dumps(dataclasses.asdict(options), default=str)]
     paths = [str(REPOSITORY), str(REPOSITORY / "python_layers"), os.environ.get("PYTHONPATH")]
     settings = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     if part.endswith(" TF32"):

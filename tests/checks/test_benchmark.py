@@ -51,7 +51,7 @@ def test_a_net_that_caffe_refuses_is_no_timing(options):
 def test_the_trunk_is_cut_out_whole(options):
     parameters = read_net(options.prototxt("deploy", "highres"))
     whole = nets.load(parameters, options.work, caffe.TEST)
-    nets.fill(whole, parameters)
+    nets.fill(whole)
     whole.forward()
     net = nets.load(trunk(parameters), options.work, caffe.TEST)
     assert list(net.inputs) == ["image"] and list(net.outputs) == ["fc8"]

@@ -211,7 +211,7 @@ def test_inputs_are_of_the_kind_that_their_layers_take(tmp_path):
     for path in (nets.PROTOTXT / "slim").glob("deploy_*"):
         parameters = read_net(path)
         net = nets.load(parameters, tmp_path, caffe.TEST)
-        nets.fill(net, parameters)
+        nets.fill(net)
         (output, *_) = net.forward().values()
         assert np.isfinite(output).all(), path
         if "tokens" in net.blobs:
