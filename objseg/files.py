@@ -46,14 +46,6 @@ def sync_folder(path: str | Path) -> None:
         os.close(handle)
 
 
-def is_current(path: str | Path, source: str | Path) -> bool:
-    """Say whether the file ``path`` exists and is not older than ``source``, its origin."""
-    try:
-        return os.stat(path).st_mtime >= os.stat(source).st_mtime
-    except FileNotFoundError:
-        return False
-
-
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, atomically."""
     with atomic_path(path) as temporary:

@@ -15,8 +15,8 @@ import numpy as np
 from objseg.errors import UserError
 from objseg.files import atomic_path
 
-ENOUGH = 500 * 500
-"""Pixels of a picture that finding candidate regions in it needs; ReferIt's have 480 x 360."""
+MAX_PIXELS = 500 * 500
+"""Regions are looked for in a picture scaled down to so many pixels; ReferIt's have 480 x 360."""
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
@@ -104,9 +104,9 @@ def _standard_error() -> Iterator[BinaryIO]:
             os.close(kept)
 
 
-def reduced(image: np.ndarray) -> np.ndarray:
-    """Return ``image`` (H, W, 3) uint8, scaled down to :data:`ENOUGH` pixels if it has more."""
-    scale = (ENOUGH / (image.shape[0] * image.shape[1])) ** 0.5
+def shrink(image: np.ndarray) -> np.ndarray:
+    """Return ``image`` (H, W, 3) uint8, scaled down to :data:`MAX_PIXELS` pixels if it has more."""
+    scale = (MAX_PIXELS / (image.shape[0] * image.shape[1])) ** 0.5
     if scale >= 1:
         return image
     height, width = (max(1, int(side * scale)) for side in image.shape[:2])

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 from objseg.errors import UserError
@@ -34,15 +35,15 @@ class Annotations:
     """
 
     source: str = ""
-    splits: dict = field(default_factory=dict)
-    expressions: dict = field(default_factory=dict)
-    boxes: dict = field(default_factory=dict)
-    sizes: dict = field(default_factory=dict)
-    listed: set = field(default_factory=set)
-    problems: list = field(default_factory=list)
+    splits: dict[str, list[str]] = field(default_factory=dict)
+    expressions: dict[str, list[str]] = field(default_factory=dict)
+    boxes: dict[str, list[int]] = field(default_factory=dict)
+    sizes: dict[str, list[int]] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
+    problems: list[tuple[str, str]] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
 
-    def pass_over(self, place, reason):
+    def pass_over(self, place: str, reason: str) -> None:
         """Note that the entry at ``place`` is left out for ``reason``."""
         self.problems.append((place, reason))
         self.counts[reason] += 1
@@ -56,29 +57,26 @@ class Annotations:
         return regions
 
 
-def image_of(region):
+def image_of(region: str) -> str:
     """Return the image id of a region id: "8756" of "8756_2"."""
     return region.rsplit("_", 1)[0]
 
 
-def read_annotations(raw):
+def read_annotations(raw: str | Path) -> Annotations:
     """Read the Annotations below the folder ``raw``.
 
     The split lists ``referit_{train,val,test}_imlist.txt`` are required, one of them at least. The
     authors' ``referit_query_*.json`` give the expressions when present, else ``RealGames.txt``.
-    Single bad entries are passed over and noted; AnnotationError is raised when a file is missing
-    or broken as a whole, or an image stands in two splits.
+    Single bad entries are passed over and noted. Raises AnnotationError when a file is missing or
+    broken as a whole, or an image is in two splits.
     """
     raw = Path(raw)
     if not raw.is_dir():
         raise AnnotationError(f"{raw}: no such folder; expected ReferIt's files there")
     annotations = Annotations()
     _read_splits(raw, annotations)
-    queries = [
-        _find(raw, f"referit_query_{split}.json")
-        for split in ("train", "val", "trainval", "test", "all")
-    ]
-    queries = [path for path in queries if path]
+    names = ("train", "val", "trainval", "test", "all")
+    queries = [path for name in names if (path := _find(raw, f"referit_query_{name}.json"))]
     games = _find(raw, GAMES)
     if queries:
         annotations.source = "referit_query_*.json"
@@ -88,16 +86,12 @@ def read_annotations(raw):
         _read_games(games, annotations)
     else:
         raise AnnotationError(f"{raw}: neither {GAMES} nor referit_query_*.json is there")
-    boxes, sizes = _find(raw, "referit_bbox.json"), _find(raw, "referit_imsize.json")
-    if boxes:
+    if boxes := _find(raw, "referit_bbox.json"):
         annotations.boxes = _read_numbers(boxes, 4)
-    if sizes:
-        annotations.sizes = {
-            _stem(name): size for name, size in _read_numbers(sizes, 2).items()
-        }
-    crops = _find(raw, "referit_imcrop.json")
-    annotations.listed.update(annotations.boxes)
-    if crops:
+        annotations.listed.update(annotations.boxes)
+    if sizes := _find(raw, "referit_imsize.json"):
+        annotations.sizes = {_stem(name): size for name, size in _read_numbers(sizes, 2).items()}
+    if crops := _find(raw, "referit_imcrop.json"):
         annotations.listed.update(*_read_texts(crops).values())
     known = {image for images in annotations.splits.values() for image in images}
     for image in sorted(set(map(image_of, annotations.expressions)) - known):
@@ -105,8 +99,8 @@ def read_annotations(raw):
     return annotations
 
 
-def decode(data):
-    """Decode ``data`` (bytes) as UTF-8, or as Latin-1 where it is not. Returns (str, was UTF-8)."""
+def decode(data: bytes) -> tuple[str, bool]:
+    """Decode UTF-8, or Latin-1 where it is not that; returns the text, and whether it was UTF-8."""
     try:
         return data.decode("utf-8-sig"), True
     except UnicodeDecodeError:
@@ -127,8 +121,7 @@ def _stem(name):
 def _read_splits(raw, annotations):
     lists = {}
     for split in ("train", "val", "trainval", "test"):
-        path = _find(raw, f"referit_{split}_imlist.txt")
-        if path:
+        if path := _find(raw, f"referit_{split}_imlist.txt"):
             lists[split] = _read_list(path, annotations)
     if "train" not in lists and "trainval" in lists:
         held_out = set(lists.get("val", ()))
@@ -248,7 +241,7 @@ def _read_numbers(path, count):
     content = _read_json(path)
     for name, numbers in content.items():
         if not isinstance(numbers, list) or len(numbers) != count or \
-                not all(isinstance(number, (int, float)) for number in numbers):
+                not all(isinstance(n, (int, float)) and isfinite(n) for n in numbers):
             raise AnnotationError(f"{path}: {name}: {numbers!r}, expected {count} numbers")
     return {name: [int(number) for number in numbers] for name, numbers in content.items()}
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from objseg.data.images import reduced
+from objseg.data.images import shrink
 from objseg.data.masks import resize_nearest
 from objseg.regions.boxes import box_mask
 
@@ -19,8 +19,8 @@ def grabcut(image: np.ndarray, box, iterations: int = 5) -> tuple[np.ndarray, st
     ``image`` is BGR, uint8 (H, W, 3). Outside the box, which is cut to the image, everything is
     background; inside, ``cv2.grabCut`` decides in ``iterations``. The same input gives the same
     mask, whatever the number of threads: OpenCV's random generator is seeded for that. A picture
-    larger than :data:`objseg.data.images.ENOUGH` is cut on a smaller one, so that the outline is
-    coarser: the time grows faster than the picture, and one of 2.8 million pixels took over a
+    of more than :data:`objseg.data.images.MAX_PIXELS` is cut on a smaller one, so that the outline
+    is coarser: the time grows faster than the picture, and one of 2.8 million pixels took over a
     minute.
 
     Returns (foreground, bool (H, W), None). **Where there is no foreground the whole rectangle is
@@ -30,7 +30,7 @@ def grabcut(image: np.ndarray, box, iterations: int = 5) -> tuple[np.ndarray, st
     """
     height, width = image.shape[:2]
     rectangle = box_mask(box, height, width)
-    image = reduced(image)
+    image = shrink(image)
     inside = resize_nearest(rectangle, *image.shape[:2])
     if min(np.count_nonzero(inside), np.count_nonzero(~inside)) < MIXTURE:
         return rectangle, "degenerate box"

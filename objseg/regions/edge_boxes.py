@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from objseg.data.images import reduced
+from objseg.data.images import shrink
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.regions.boxes import clip
@@ -36,11 +36,11 @@ def edge_boxes(image, count=100, model=None):
     Boxes are xmin, ymin, xmax, ymax in inclusive pixels. ``model`` is what
     :func:`structured_forest` returns; without one the edges are those of
     :func:`gradient_edges`, which know less of what is an outline and what is texture. A picture
-    without edges has no boxes. In one larger than :data:`objseg.data.images.ENOUGH` they are found
-    on a smaller one.
+    without edges has no boxes. In one of more than :data:`objseg.data.images.MAX_PIXELS` they are
+    found on a smaller one.
     """
     height, width = image.shape[:2]
-    small = reduced(image)
+    small = shrink(image)
     if model is None:
         edges, orientation = gradient_edges(small)
         finder = cv2.ximgproc.createEdgeBoxes(maxBoxes=count, **ON_GRADIENTS)

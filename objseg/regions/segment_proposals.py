@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 from skimage.graph import RAG, merge_hierarchical
 
-from objseg.data.images import reduced
+from objseg.data.images import shrink
 from objseg.data.masks import resize_nearest
 
 SCALES = (100, 300)
@@ -32,9 +32,10 @@ def segment_proposals(image, count=100):
     **The largest is first**, which is the whole image, and B is at least 1. Of the rankings tried
     (level of merging as in selective search, contrast along the outline, compactness, products of
     these with the area) none found more regions of street photographs and synthetic scenes with 100
-    segments. A larger picture than :data:`objseg.data.images.ENOUGH` is segmented on a smaller one.
+    segments. A picture of more than :data:`objseg.data.images.MAX_PIXELS` is segmented on a smaller
+    one.
     """
-    small = reduced(image)
+    small = shrink(image)
     segmentations = [_graph_segmentation(small, scale) for scale in SCALES]
     # What no segmentation cuts further are atoms: every candidate is a set of them, (B, atoms).
     atoms = np.zeros(small.shape[:2], np.int64)

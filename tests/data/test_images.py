@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from objseg.data.images import ENOUGH, ImageError, read_image, reduced, write_png
+from objseg.data.images import MAX_PIXELS, ImageError, read_image, shrink, write_png
 
 RANDOM = np.random.RandomState(0)
 COLOUR = cv2.GaussianBlur(RANDOM.randint(0, 256, (40, 30, 3)).astype(np.uint8), (0, 0), 1.5)
@@ -205,13 +205,13 @@ def test_a_written_png_is_the_same(tmp_path, picture):
 
 
 def test_large_pictures_are_reduced_and_others_left_alone():
-    assert reduced(COLOUR) is COLOUR
-    exact = np.zeros((ENOUGH // 500, 500, 3), np.uint8)
-    assert reduced(exact) is exact
-    for height, width in (3000, 4000), (501, 500), (1, ENOUGH + 1):
-        small = reduced(np.full((height, width, 3), 7, np.uint8))
-        assert small.shape[0] * small.shape[1] <= ENOUGH and (small == 7).all()
-        assert small.shape[0] == max(1, int(height * (ENOUGH / (height * width)) ** 0.5))
+    assert shrink(COLOUR) is COLOUR
+    exact = np.zeros((MAX_PIXELS // 500, 500, 3), np.uint8)
+    assert shrink(exact) is exact
+    for height, width in (3000, 4000), (501, 500), (1, MAX_PIXELS + 1):
+        small = shrink(np.full((height, width, 3), 7, np.uint8))
+        assert small.shape[0] * small.shape[1] <= MAX_PIXELS and (small == 7).all()
+        assert small.shape[0] == max(1, int(height * (MAX_PIXELS / (height * width)) ** 0.5))
 
 
 def test_a_path_that_is_not_utf8_is_written(tmp_path):

@@ -358,6 +358,7 @@ def test_annotations_alone_make_an_index(raw, ready):
     ("query_train", '{"one": ["sky"]}', "region 'one', expected <image id>_<number>"),
     ("query_all", '{"4_1": ["sea"]}', "region 4_1 has other expressions"),
     ("bbox", '{"1_1": [1, 2]}', r"bbox.json: 1_1: \[1, 2\], expected 4 numbers"),
+    ("bbox", '{"1_1": [1, 2, NaN, 4]}', "bbox.json: 1_1: .* expected 4 numbers"),
     ("imsize", '{"1.jpg": ["a", 2]}', "imsize.json: 1.jpg: .* expected 2 numbers"),
     ("imcrop", '{"1.jpg": 3}', "imcrop.json: 1.jpg: expected a list of texts"),
 ])

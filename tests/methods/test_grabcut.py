@@ -10,7 +10,7 @@ import pytest
 from support.commands import load_tool, run_tool
 
 from objseg.data.dataset import Dataset
-from objseg.data.images import ENOUGH, read_image
+from objseg.data.images import MAX_PIXELS, read_image
 from objseg.files import REPOSITORY
 from objseg.methods.box_predictions import COLUMNS, NOTHING, PredictionError, read_predictions
 from objseg.methods.grabcut import grabcut
@@ -115,7 +115,7 @@ def test_an_image_of_one_colour_is_the_rectangle(colour):
 
 def test_a_large_photograph_is_cut_on_a_smaller_one():
     image, disc = red_disc_on_green(840, 1200)
-    assert disc.size > ENOUGH
+    assert disc.size > MAX_PIXELS
     box = [12 * value for value in BOX]
     mask, _ = grabcut(image, box)
     assert mask.shape == disc.shape and iou(mask, disc) > 0.97

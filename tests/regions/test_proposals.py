@@ -14,7 +14,7 @@ import scipy.io
 from support.commands import run_tool
 
 from objseg.data.dataset import Dataset
-from objseg.data.images import ENOUGH, read_image
+from objseg.data.images import MAX_PIXELS, read_image
 from objseg.data.masks import MaskError, load_masks
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
@@ -149,7 +149,7 @@ def test_edge_boxes_find_rectangles():
 
 def test_edge_boxes_of_a_large_photograph_are_its_own_pixels():
     image = picture(4)
-    assert image.shape[0] * image.shape[1] > ENOUGH
+    assert image.shape[0] * image.shape[1] > MAX_PIXELS
     boxes = edge_boxes(image)
     for xmin, ymin, xmax, ymax in SHAPES:
         assert box_iou(boxes[:10], (4 * xmin, 4 * ymin, 4 * xmax + 3, 4 * ymax + 3)).max() > 0.75
