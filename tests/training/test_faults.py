@@ -8,21 +8,17 @@ import contextlib
 import ctypes
 import itertools
 import json
-import logging
 import os
 import re
-import runpy
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from support.training import run_training, start_training
 
 from objseg.batches.ours import OursBatchMaker, OursSettings
 from objseg.caffe.command import resumed_batch
@@ -43,40 +39,13 @@ SETTINGS = ("--model", "lowres", "--size", "slim", "--batch", 4, "--expressions-
 
 
 def start(scenes, out, *words, sabotage=lambda: None):
-    """Run tools/train.py in a fork, after ``sabotage()`` there; returns its process id."""
-    errors = out.with_name(out.name + ".txt")
-    process = os.fork()
-    if process:
-        return process
-    status = 1
-    try:
-        with open(errors, "w") as stream:
-            os.dup2(stream.fileno(), 1)
-            os.dup2(stream.fileno(), 2)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
-        logging.getLogger().handlers.clear()  # pytest's
-        tempfile.tempdir = str(out.parent)  # what os._exit leaves there goes with the run
-        threadpool_limits(1)
-        sys.path.insert(0, str(REPOSITORY / "tools"))
-        sys.argv = ["train.py", "--data", str(scenes), "--out", str(out),
-                    *map(str, (*SETTINGS, *words))]
-        sabotage()
-        runpy.run_path(str(REPOSITORY / "tools" / "train.py"), run_name="__main__")
-    except SystemExit as end:
-        status = end.code
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    """Start a training with SETTINGS and further ``words``; returns its process id."""
+    return start_training(out, "--data", scenes, *SETTINGS, *words, sabotage=sabotage)
 
 
 def train(scenes, out, *words, sabotage=lambda: None):
-    """Run tools/train.py to its end; returns (exit status, or minus a signal; what it printed)."""
-    _, status = os.waitpid(start(scenes, out, *words, sabotage=sabotage), 0)
-    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
-    return code, out.with_name(out.name + ".txt").read_text()
+    """Run such a training to its end; returns its exit status and what it printed."""
+    return run_training(out, "--data", scenes, *SETTINGS, *words, sabotage=sabotage)
 
 
 def rows(out):
@@ -153,6 +122,7 @@ def wait_for(out, iteration, process):
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_ten_kills_lose_nothing(scenes, reference, tmp_path):
     """Five at a moment of the clock, five at a file operation of a snapshot or in the midst of one.
 
@@ -185,6 +155,7 @@ def test_ten_kills_lose_nothing(scenes, reference, tmp_path):
     assert [s.iteration for s in Snapshots(out, "lowres").all()][-3:] == [9, 10, 11]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_if_it_was_not(scenes, reference, tmp_path):
     out = tmp_path / "out"
     for iteration, number in ((2, signal.SIGINT), (6, signal.SIGTERM)):
@@ -196,6 +167,7 @@ def test_an_interrupted_run_ends_as_if_it_was_not(scenes, reference, tmp_path):
     assert_same_end(out, reference)
 
 
+@pytest.mark.slow
 def test_dropout_is_resumed_as_well(scenes, tmp_path):
     """The per-word model has dropout when its trunk is trained."""
     words = ("--model", "per-word", "--train-convnet", "--batch", 2, "--iterations", 3)
@@ -283,6 +255,7 @@ def small_disk(folder, size):
         LIBC.umount(os.fsencode(folder))
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_snapshot(scenes, reference, tmp_path):
     with small_disk(tmp_path / "disk", "30m") as resize:  # a snapshot has 11 MB
         out = tmp_path / "disk" / "out"
@@ -345,6 +318,7 @@ def test_images_that_vanish_are_told_and_training_goes_on(scenes, tmp_path):
     assert all(np.isfinite(a).all() for v in read_caffemodel(newest.weights).values() for a in v)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when, trouble, left", [
     ("before", "the loss is nan at iteration 5", 4),
     ("after", "a weight of the layer mlp_l1 is not finite at iteration 4", 3),
@@ -422,6 +396,7 @@ def test_a_snapshot_of_other_data_is_refused(scenes, started, tmp_path, change):
     assert code == 1 and "data set: identity was" in printed
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_share_a_folder(scenes, started):
     first = start(scenes, started, "--resume", sabotage=wait_before_training)
     printed, deadline = started.with_name("out.txt"), time.monotonic() + 60
@@ -466,6 +441,7 @@ def forbid_nets():
     solver.make_solver = None
 
 
+@pytest.mark.slow
 def test_a_changed_run_starts_afresh_and_keeps_the_earlier_one(scenes, started):
     before = contents(started)
     words = "--resume", "--if-changed", "restart", "--iterations", 2

@@ -19,7 +19,10 @@ from objseg.caffe.weights import read_caffemodel
 from objseg.files import REPOSITORY
 from objseg.training.snapshots import Snapshots
 
-pytestmark = pytest.mark.skipif(not shutil.which("mpirun"), reason="Open MPI is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("mpirun"), reason="Open MPI is not installed"),
+]
 
 TRAIN = ("tools/train.py", "--model", "lowres", "--size", "slim", "--batch", 12,
          "--expressions-per-image", 2, "--workers", 1, "--validation-images", 3, "--validate", 4)

@@ -43,6 +43,7 @@ def caffe_train(solver):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_caffe_command_trains_both_stages(slim_nets):
     """As the README says: two commands, stage 2 from stage 1's weights by layer name."""
     assert "Optimization Done" in caffe_train(slim_nets / "solver_lowres.prototxt")
@@ -86,6 +87,7 @@ def test_the_schedule_shrinks_with_the_iterations(trained):
     assert rates[-1] < rates[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iter_size", [1, 2])
 def test_a_resumed_run_sees_the_same_data_and_ends_the_same(scenes, tmp_path, iter_size):
     """Resumed in another folder, as after a move; bit for bit, with one BLAS thread."""
@@ -111,6 +113,7 @@ def test_a_resumed_run_sees_the_same_data_and_ends_the_same(scenes, tmp_path, it
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_runs_do_not_mix(scenes, tmp_path):
     settings = (*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path,
                 "--iterations", 1)
@@ -137,6 +140,7 @@ def test_the_vocabulary_stays_with_the_weights(scenes, trained, model):
     assert done.returncode == 1 and "another vocabulary" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_a_snapshot(scenes, tmp_path, number):
     """The signal reaches the whole process group, as from Ctrl-C, timeout or a batch system."""
@@ -232,6 +236,7 @@ def test_stage_two_refuses_weights_of_another_vocabulary(scenes, trained, tmp_pa
     assert not (out / "highres_vocabulary.txt").exists()
 
 
+@pytest.mark.slow
 def test_the_commands_that_training_ends_with_work_as_printed(scenes, trained, tmp_path):
     finished = ("--data", scenes, "--out", trained, "--iterations", 4, "--resume")
     after_lowres, after_highres = (
