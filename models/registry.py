@@ -10,9 +10,9 @@ from models import grounder, mcg, ours, per_word, scrc
 class Model:
     """A model: its two nets, and where it starts.
 
-    ``train_net`` and ``deploy_net`` take (Size, Settings) and return a NetParameter. ``fresh`` are
-    the layers that may start from their fillers; the rest must be in the starting weights, which
-    are those of the model ``after``, or else the recipe's, as ``start_reason`` says.
+    ``train_net`` and ``deploy_net`` take (Size, Settings) and return a NetParameter.
+    ``new_layers`` may start from their fillers; the rest must be in the starting weights, which are
+    those of the model ``start_model``, or else the recipe's, as ``start_reason`` says.
     ``segments_pixels`` is whether it is the paper's own model, whose response map is a
     segmentation.
     """
@@ -20,13 +20,13 @@ class Model:
     title: str
     train_net: Callable
     deploy_net: Callable
-    fresh: frozenset = frozenset()
-    after: str | None = None
+    new_layers: frozenset = frozenset()
+    start_model: str | None = None
     start_reason: str = ""
     segments_pixels: bool = False
 
 
-FUSION = {"embedding", "mlp_l1", "mlp_l2"}
+FUSION = frozenset({"embedding", "mlp_l1", "mlp_l2"})
 
 MODELS = {
     "per-word": Model(
@@ -43,16 +43,16 @@ MODELS = {
     ),
     "mcg": Model(
         "Classification over segmentation proposals (section 4.1)", mcg.train_net, mcg.deploy_net,
-        frozenset(FUSION), start_reason="From the pretrained trunk (paper section 4.1).",
+        FUSION, start_reason="From the pretrained trunk (paper section 4.1).",
     ),
     "lowres": Model(
         "Stage 1, lowres", ours.train_net, ours.deploy_net,
-        frozenset(FUSION), start_reason="From the pretrained trunk (paper section 4.2).",
+        FUSION, start_reason="From the pretrained trunk (paper section 4.2).",
         segments_pixels=True,
     ),
     "highres": Model(
         "Stage 2, highres", ours.train_net, ours.deploy_net,
-        frozenset({"upsample32s"}), after="lowres",
+        frozenset({"upsample32s"}), start_model="lowres",
         start_reason="From stage 1 by layer name; the deconvolution starts bilinear (paper 4.2).",
         segments_pixels=True,
     ),

@@ -26,7 +26,8 @@ from objseg.files import write_text
 def parse():
     """Read the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the prototxt files")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR",
+                        help="folder of the prototxt files")
     parser.add_argument("--model", action="append", choices=MODELS,
                         help="only this one; repeatable (default: all)")
     parser.add_argument("--data", metavar="DIR", help="prepared data set (default: the size's)")
@@ -47,18 +48,18 @@ def main():
     size = chosen_size(options)
     snapshots = options.snapshots or size.snapshots
     data = options.data or size.data
-    write_text(Path(options.out) / "deploy_crops.prototxt", HEADER + prototxt(crops_net(size)))
+    write_text(options.out / "deploy_crops.prototxt", HEADER + prototxt(crops_net(size)))
     for name in options.model or MODELS:
-        start, after = size.recipes[name].start, MODELS[name].after
+        start, before = size.recipes[name].start, MODELS[name].start_model
         if start and start == size.pretrained:
             start = options.trunk_weights or start
-        elif after:
-            last = options.iterations or size.recipes[after].iterations
-            start = options.lowres_weights or f"{snapshots}/{after}_iter_{last}.caffemodel"
+        elif before:
+            last = options.iterations or size.recipes[before].iterations
+            start = options.lowres_weights or f"{snapshots}/{before}_iter_{last}.caffemodel"
         generate(size, from_switches(
             options, size, name,
             data=data,
-            prototxt=options.out,
+            prototxt=str(options.out),
             snapshots=snapshots,
             start=start,
             features=f"{data}/features/{size.name}",

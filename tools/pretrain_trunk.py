@@ -12,16 +12,18 @@ from common import environment
 
 environment.enter()
 
-import argparse
+import math
 from pathlib import Path
+
+from common.arguments import Parser, not_negative, positive
 
 from models.ours import starting_net
 from models.per_word import pretraining_net
 from models.sizes import SLIM
-from objseg.errors import UserError
+from objseg.caffe.prototxt import build_net
 from objseg.data.dataset import Dataset
-from objseg.files import REPOSITORY, sha256, write_text
-from objseg.caffe.prototxt import prototxt
+from objseg.errors import UserError
+from objseg.files import REPOSITORY, sha256
 
 SOLVER = """\
 type: "Adam"
@@ -37,23 +39,33 @@ solver_mode: CPU
 """
 
 
-def main():
-    """Train the per-word net, keep its trunk."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=REPOSITORY / "data" / "pretraining")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / SLIM.pretrained)
-    parser.add_argument("--work", type=Path, default=REPOSITORY / "out" / "pretraining",
-                        help="folder of nets and log")
-    parser.add_argument("--iterations", type=int, default=2500)
-    parser.add_argument("--batch", type=int, default=8, help="images in a batch")
-    parser.add_argument("--rate", type=float, default=0.001)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
+def parse():
+    """Read the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="prepared data set",
+                        default=REPOSITORY / "data" / "pretraining")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the starting weights",
+                        default=REPOSITORY / SLIM.pretrained)
+    parser.add_argument("--work", type=Path, metavar="DIR", help="folder of the log",
+                        default=REPOSITORY / "out" / "pretraining")
+    parser.add_argument("--iterations", type=positive, metavar="N", default=2500,
+                        help="length of the run")
+    parser.add_argument("--batch", type=positive, metavar="N", default=8, help="images in a batch")
+    parser.add_argument("--rate", type=float, metavar="R", default=0.001,
+                        help="learning rate at the start; it falls to 0")
+    parser.add_argument("--seed", type=not_negative, metavar="N", default=1,
+                        help="of the data order and the fillers")
+    parser.add_argument("--workers", type=positive, metavar="N", default=1,
+                        help="processes that prepare batches")
     options = parser.parse_args()
-    if options.iterations < 1 or options.batch < 1 or not options.rate > 0:
-        raise UserError("--iterations and --batch must be at least 1, --rate above 0")
+    if not 0 < options.rate < math.inf:
+        raise UserError(f"--rate is {options.rate}, expected a finite number above 0")
+    return options
+
+
+def main():
+    """Train the net that scores words, keep its trunk."""
+    options = parse()
 
     import caffe
 
@@ -77,16 +89,14 @@ def main():
     if stopped:
         return 128 + stopped
 
-    write_text(work / "start.prototxt", prototxt(starting_net(SLIM)))
     caffe.set_random_seed(options.seed)
-    start = caffe.Net(str(work / "start.prototxt"), caffe.TEST)
+    start = build_net(starting_net(SLIM), caffe.TEST)
     trunk = {
         name: [blob.data for blob in blobs] for name, blobs in solver.net.params.items()
         if name in start.params
     }
-    out = options.out
-    save_starting_weights(start, trunk, out)
-    print(f"{out}: {out.stat().st_size:,} bytes, sha256 {sha256(out)}")
+    save_starting_weights(start, trunk, options.out)
+    print(f"{options.out}: {options.out.stat().st_size:,} bytes, sha256 {sha256(options.out)}")
     return 0
 
 

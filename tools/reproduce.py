@@ -84,7 +84,7 @@ class Plan:
         self.options = options
         self.methods = chosen_methods(options, "all")
         used = {METHODS[name].model for name in self.methods}
-        used |= {MODELS[model].after for model in used if model}
+        used |= {MODELS[model].start_model for model in used if model}
         self.models = [model for model in MODELS if model in used]
         self.common = ("--size", options.size, "--data", options.data,
                        *(("--cpu",) if options.gpu is None else ("--gpu", options.gpu)))
@@ -130,7 +130,7 @@ class Plan:
         """List the steps that train the models."""
         steps = []
         for model in self.models:
-            after = ["prepare the data", f"train {MODELS[model].after}"]
+            after = ["prepare the data", f"train {MODELS[model].start_model}"]
             after += ["compute features"] * (model in self.need("features"))
             after += ["propose segments"] * (model in self.need("segments"))
             steps.append(self.step(

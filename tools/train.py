@@ -113,7 +113,7 @@ def build(job: Job, snapshots: Snapshots, snapshot: Snapshot | None, ranks):
     gpu = None if options.gpu is None else options.gpu + ranks.local_rank
     use_device(gpu)
     solver, parameters = make_solver(
-        job.solver(), net, model.fresh, snapshots.prefix, gpu, weights=not snapshot
+        job.solver(), net, model.new_layers, snapshots.prefix, gpu, weights=not snapshot
     )
     if snapshot:
         restore(solver, snapshot)

@@ -23,7 +23,7 @@ def next_commands(
     """
     tools = shown(Path(__file__).parents[1])
     out = weights.parent
-    following = [name for name, model in MODELS.items() if model.after == options.model]
+    following = [name for name, model in MODELS.items() if model.start_model == options.model]
     if following:
         return [shlex.join(["python", f"{tools}/train.py", "--model", following[0], "--out",
                             shown(out), *given(parser, options)])]

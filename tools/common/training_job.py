@@ -54,7 +54,7 @@ class Job:
 
     def solver(self) -> str:
         """Return the text of the solver file."""
-        return solver_text(self.size, self.settings, self.model.title, self.model.start_reason)
+        return solver_text(self.size, self.settings)
 
     def fingerprint(self) -> dict:
         """Describe what the weights depend on."""
@@ -72,7 +72,7 @@ class Job:
         Raises UserError where the model before, beside the starting weights, or the run that is
         ``resumed``, was trained with another vocabulary.
         """
-        dataset, after, start = self.dataset, self.model.after, self.settings.start
+        dataset, after, start = self.dataset, self.model.start_model, self.settings.start
         if self.options.model == "per-word":
             frequent = FrequentWords.of(dataset, self.size.frequent_words)
             test = [sample.expression for sample in dataset.samples("test")]
@@ -98,7 +98,7 @@ class Job:
 
 def starting_weights(options, recipe, out: Path) -> str | None:
     """Return the path of the file that the model starts from, or None for a random start."""
-    after = MODELS[options.model].after
+    after = MODELS[options.model].start_model
     if options.weights == "none":
         return None
     if options.weights:
