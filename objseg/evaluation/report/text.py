@@ -12,8 +12,7 @@ def terminal(outcome: dict) -> str:
     if notes:
         lines += ["", *notes]
     if outcome["unavailable"]:
-        lines += ["", *(f"not evaluated: {title}: {why}"
-                        for title, why in outcome["unavailable"].items())]
+        lines += ["", f"not evaluated (the report says why): {', '.join(outcome['unavailable'])}"]
     if checked:
         lines += ["", "What the paper concludes, on this data:"]
         lines += [f"  {verdict(holds):<15}{claim}: {figures}" for claim, holds, figures in checked]
