@@ -63,7 +63,8 @@ class Prefetcher:
             process.join(timeout=1)
             raise WorkerError(
                 f"data worker {index} died (exit code {process.exitcode}) before item "
-                f"{self.next_item}; a code of -9 usually means that memory ran out"
+                f"{self.next_item}; a code of -9 usually means that memory ran out: take fewer "
+                "--workers"
             ) from None
         if failure:
             raise WorkerError(failure)
