@@ -9,6 +9,7 @@ from objseg.data.images import shrink
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.regions.boxes import clip
+from objseg.regions.proposals import PROPOSALS
 
 FOREST = REPOSITORY / "models" / "structured_edges.yml.gz"
 """Where tools/download.py puts the structured forest; it is used when it is there."""
@@ -16,8 +17,18 @@ FOREST = REPOSITORY / "models" / "structured_edges.yml.gz"
 SIGMA = 2
 """Blur before the gradient, in pixels."""
 
-FULL = 2.0
-"""Gradient from which on an edge counts in full, in units of Lab (L is at most 100) a pixel."""
+SURROUND = 16
+"""Sigma in pixels of the neighbourhood whose mean gradient is taken off an edge's.
+
+So texture inhibits itself, and an outline does not (surround suppression: Grigorescu, Petkov and
+Westenberg, IEEE Transactions on Image Processing 2003).
+"""
+
+FULL_EDGE = 2.5
+"""Strength from which on an edge counts in full, in mean gradients of the image."""
+
+LEAST_FULL_EDGE = 2.0
+"""The least such strength, in units of Lab (L is at most 100) per pixel: less is noise."""
 
 RADIUS = 2
 """Pixels on either side of an edge that must not be stronger, as in OpenCV's edgesNms."""
@@ -25,19 +36,19 @@ RADIUS = 2
 ON_GRADIENTS = {"beta": 0.65, "clusterMinMag": 3}
 """EdgeBoxes' parameters on gradient edges, where OpenCV has the authors' 0.75 and 0.5.
 
-More distinct boxes, and no short edges, which are texture and cost half of the time; chosen by the
-recall of regions in street photographs and synthetic scenes.
+More distinct boxes, and no short edges, which are texture and cost half of the time. These and the
+values above were chosen by the recall of regions in the training splits of two sets of photographs;
+docs/results.md has the recall in their test splits.
 """
 
 
-def edge_boxes(image, count=100, model=None):
+def edge_boxes(image: np.ndarray, count: int = PROPOSALS, model=None) -> np.ndarray:
     """Return at most ``count`` boxes of ``image`` (BGR uint8, (H, W, 3)) best first: int64 (B, 4).
 
-    Boxes are xmin, ymin, xmax, ymax in inclusive pixels. ``model`` is what
-    :func:`structured_forest` returns; without one the edges are those of
-    :func:`gradient_edges`, which know less of what is an outline and what is texture. A picture
-    without edges has no boxes. In one of more than :data:`objseg.data.images.MAX_PIXELS` they are
-    found on a smaller one.
+    Boxes are xmin, ymin, xmax, ymax in inclusive pixels. ``model`` is the edge detector that
+    :func:`structured_forest` returns; without one edges are found by :func:`gradient_edges`. A
+    picture without edges has no boxes. Large pictures are reduced first
+    (:func:`objseg.data.images.shrink`).
     """
     height, width = image.shape[:2]
     small = shrink(image)
@@ -56,12 +67,12 @@ def edge_boxes(image, count=100, model=None):
     return clip(np.rint(corners) - (0, 0, 1, 1), width, height)
 
 
-def default_forest():
-    """Return the path of the structured forest that is used unless said otherwise, or None."""
+def default_forest() -> Path | None:
+    """Return the path of the structured forest where it has been fetched, else None."""
     return FOREST if FOREST.is_file() else None
 
 
-def structured_forest(path):
+def structured_forest(path: str | Path):
     """Load the edge detector of Dollár and Zitnick (ICCV 2013) from ``path``.
 
     The file is the model.yml.gz of OpenCV's extra repository (testdata/cv/ximgproc). Raises
@@ -87,20 +98,20 @@ def structured_forest(path):
     )
 
 
-def gradient_edges(image):
-    """Edges of ``image`` (BGR uint8, (H, W, 3)), thin, from the steepest of its Lab channels.
+def gradient_edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find thin edges of ``image`` (BGR uint8, (H, W, 3)) in the steepest of its Lab channels.
 
     Returns their strength, float32 (H, W) in [0, 1], and the direction across them, float32 (H, W)
-    in [0, pi), as EdgeBoxes wants it.
+    in [0, pi), as EdgeBoxes takes them.
     """
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
     lab = cv2.GaussianBlur(lab, (0, 0), SIGMA)
     gradient = np.stack([
         cv2.Scharr(lab, -1, 1, 0, scale=1 / 32), cv2.Scharr(lab, -1, 0, 1, scale=1 / 32)
-    ])  # (2, H, W, 3), Lab a pixel
+    ])  # (2, H, W, 3), Lab per pixel
     steepest = (gradient ** 2).sum(axis=0).argmax(axis=2)[None, :, :, None]
     x, y = np.take_along_axis(gradient, steepest, axis=3)[..., 0]  # (H, W) each
-    strength = np.hypot(x, y)
+    strength = np.hypot(x, y)  # Lab per pixel
     across = np.arctan2(y, x) % np.float32(np.pi)
 
     rows, columns = np.indices(strength.shape, np.float32)
@@ -111,4 +122,6 @@ def gradient_edges(image):
             cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
         )
         thin &= strength >= beside / 1.0001  # equal ones stay, whatever the rounding
-    return np.minimum(1, strength / FULL) * thin, across
+    outline = np.maximum(0, strength - cv2.GaussianBlur(strength, (0, 0), SURROUND))
+    full = max(LEAST_FULL_EDGE, FULL_EDGE * strength.mean())
+    return np.minimum(1, outline / full) * thin, across

@@ -28,8 +28,8 @@ from objseg.regions.proposals import (
 )
 from objseg.regions.segment_proposals import segment_proposals
 
-VERSION = 1
-"""Part of every folder's settings; raise it when a change of the code changes the proposals."""
+VERSIONS = {"boxes": 2, "segments": 1}
+"""Part of a folder's settings; raise one when a change of the code changes the proposals."""
 
 
 class Boxes:
@@ -40,7 +40,7 @@ class Boxes:
     def __init__(self, count, forest=None):
         self.count = count
         self.model = structured_forest(forest) if forest else None
-        self.settings = {"version": VERSION, "count": count,
+        self.settings = {"version": VERSIONS["boxes"], "count": count,
                          "structured forest": sha256(forest) if forest else None}
 
     def find(self, pixels):
@@ -69,7 +69,7 @@ class Segments:
 
     def __init__(self, count):
         self.count = count
-        self.settings = {"version": VERSION, "count": count}
+        self.settings = {"version": VERSIONS["segments"], "count": count}
 
     def find(self, pixels):
         """Find the segments of an image, BGR uint8 (H, W, 3)."""

@@ -147,6 +147,29 @@ def test_edge_boxes_find_rectangles():
         assert box_iou(boxes[:10], shape).max() > 0.75
 
 
+def textured(seed):
+    """A grey picture of strong texture in four sizes of grain with a bright rectangle; its box."""
+    random = np.random.RandomState(seed)
+    texture = np.zeros((240, 320, 3))
+    for sigma, strength in ((1, 18), (2, 18), (4, 18), (8, 15)):
+        grain = cv2.GaussianBlur(random.normal(0, 1, texture.shape), (0, 0), sigma)
+        texture += strength * grain / grain.std()
+    image = np.clip(105 + texture, 0, 255).astype(np.uint8)
+    width, height = random.randint(50, 150), random.randint(50, 120)
+    x, y = random.randint(10, 310 - width), random.randint(10, 230 - height)
+    colours = (40, 220, 250), (60, 60, 250), (250, 120, 60), (250, 250, 250), (80, 250, 80)
+    image[y:y + height, x:x + width] = colours[seed % 5]
+    return image, (x, y, x + width - 1, y + height - 1)
+
+
+def test_edge_boxes_find_bright_rectangles_on_texture():
+    found = 0
+    for seed in range(20):
+        image, box = textured(seed)
+        found += box_iou(edge_boxes(image), box).max() >= 0.5
+    assert found >= 17
+
+
 def test_edge_boxes_of_a_large_photograph_are_its_own_pixels():
     image = picture(4)
     assert image.shape[0] * image.shape[1] > MAX_PIXELS
