@@ -1,4 +1,4 @@
-"""Tell whether two training runs are the same run: data set, vocabulary, size, net and solver."""
+"""Tell whether two training runs are the same run: data set, start, size, net and solver."""
 
 import hashlib
 import json
@@ -6,12 +6,14 @@ import json
 from caffe.proto import caffe_pb2
 from google.protobuf import json_format, text_format
 
+from objseg.caffe.names import DATA
+from objseg.data.dataset import Dataset
 from objseg.files import sha256
 from objseg.regions.features import FeatureReader
 from objseg.regions.segments import SegmentReader
 
 PLACES = {"data", "features", "proposals", "workers"}
-"""Parameters of a data layer that a run may change: where things lie, and who reads them."""
+"""Parameters of a data layer that a run may change: where files are, and how many read them."""
 
 WITHOUT_EFFECT = {
     "net", "weights", "snapshot_prefix", "snapshot", "display", "average_loss", "solver_mode",
@@ -20,32 +22,31 @@ WITHOUT_EFFECT = {
 """Solver values that the weights do not depend on, once there is a snapshot to go on from."""
 
 
-def fingerprint(dataset, size, net, solver):
+def fingerprint(dataset: Dataset, size: str, net, solver: str) -> dict:
     """Describe a training run by what its weights depend on; a dict of JSON values.
 
-    ``dataset`` is a Dataset, ``size`` a size's name, ``net`` the train net's NetParameter, whose
-    data layers are called "data", and ``solver`` the text of the solver file, whose starting
-    weights count by their content. Paths, the number of workers and the test phase are left out.
+    ``size`` is a size's name, ``net`` the train net's NetParameter, whose first layer is the data
+    layer of training, and ``solver`` the text of the solver file, whose starting weights count by
+    their content. Paths, the number of workers and the test phase are left out.
     """
     parameters = text_format.Parse(solver, caffe_pb2.SolverParameter())
     values = json_format.MessageToDict(parameters, preserving_proto_field_name=True)
     batches = json.loads(net.layer[0].python_param.param_str)
     return {
         "size": {"name": size},
-        "data set": {"identity": dataset.identity[:16],
-                     "vocabulary.txt": sha256(dataset.directory / "vocabulary.txt")[:16]},
+        "data set": {"identity": dataset.identity[:16]},
         "batches": {k: v for k, v in batches.items() if k not in PLACES},
         "regions": _regions(batches, dataset),
         "start": {"weights": [sha256(path)[:16] for path in parameters.weights]},
         "solver": {k: v for k, v in values.items() if k not in WITHOUT_EFFECT},
-        "net": {layer.name: _digest(layer) for layer in net.layer if layer.name != "data"},
+        "net": {layer.name: _digest(layer) for layer in net.layer if layer.name != DATA},
     }
 
 
 def _regions(batches, dataset):
-    """Checksums of the features or segments that a data layer reads, if any, by kind.
+    """Return a checksum of the features or segments that a data layer reads, if any, by kind.
 
-    They are those of the images that are trained on; a file that is missing is found elsewhere.
+    Those of images that are not trained on do not count; a missing file is reported elsewhere.
     """
     ids = [image.id for image in dataset.images(batches["split"])]
     found = {}
@@ -64,10 +65,10 @@ def _digest(layer):
     return hashlib.sha256(layer.SerializeToString(deterministic=True)).hexdigest()[:16]
 
 
-def differences(earlier, now, most=6):
-    """Say in words (str) how the fingerprint ``earlier`` differs from ``now``; "" if it does not.
+def differences(earlier: dict, now: dict, most: int = 6) -> str:
+    """Say in words how the fingerprint ``earlier`` differs from ``now``; "" if it does not.
 
-    At most the first ``most`` differences are told.
+    At most the first ``most`` differences are listed.
     """
     found = []
     for part in now:
