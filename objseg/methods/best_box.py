@@ -4,9 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from objseg.data.expressions import Vocabulary
 from objseg.methods.grabcut import grabcut
-from objseg.methods.nets import open_net
+from objseg.methods.nets import open_net_and_words
 from objseg.regions.boxes import box_mask, whole_image
 from objseg.regions.crop_trunk import region_source
 from objseg.regions.features import FeaturesError
@@ -19,12 +18,8 @@ def open_best_box(scorer, configuration):
     ``scorer(net, vocabulary)`` returns a function of an image's RegionFeatures and N expressions to
     the scores (N, B) of its boxes. What is found are boxes, tuples of 4.
     """
-    vocabulary = Vocabulary.load(configuration.vocabulary)
-    net = open_net(
-        configuration.deploy, configuration.weights, configuration.gpu, vocabulary,
-        configuration.vocabulary,
-    )
-    score, features_of = scorer(net, vocabulary), region_source(configuration)
+    score = scorer(*open_net_and_words(configuration))
+    features_of = region_source(configuration)
 
     def find(image, expressions, image_id=None):
         regions = features_of(image, image_id)

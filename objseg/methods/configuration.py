@@ -9,19 +9,11 @@ from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.methods.method import Configuration, Method
 from objseg.methods.table1 import METHODS
-from objseg.methods.trained import (
-    check_trained_with,
-    deploy_beside,
-    vocabulary_beside,
-    weights_in,
-)
+from objseg.methods.trained import check_trained_with, deploy_beside, vocabulary_beside, weights_in
 from objseg.regions.features import FeatureReader
 from objseg.regions.index import ProposalIndex
 
 log = logging.getLogger(__name__)
-
-DEMOS = {"lowres": "make demo", "highres": "make demo"}
-"""Commands that train a model on drawn scenes; the other models' is `make table1`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +63,7 @@ def _weights(method, size, options):
     if path.is_dir():
         return weights_in(path, method.model)
     if not path.is_file():
-        demo = DEMOS.get(method.model, "make table1")
+        demo = "make demo" if method.model in ("lowres", "highres") else "make table1"
         raise UserError(
             f"{path} does not exist: the weights of the method {method.name}, size {size.name}. "
             f"Name others with --weights FILE or --weights FOLDER, or train them: `{demo}` does it "

@@ -3,9 +3,8 @@
 import numpy as np
 
 from objseg.caffe.names import FEATURES, head
-from objseg.data.expressions import Vocabulary
 from objseg.geometry import MEAN_BGR
-from objseg.methods.nets import open_net
+from objseg.methods.nets import open_net_and_words
 from objseg.regions.proposals import note_if_few
 from objseg.regions.segments import SegmentReader, segment_inputs
 
@@ -15,14 +14,10 @@ result."""
 
 
 class McgScorer:
-    """A trained net of models/mcg.py.
+    """Scores segments with a trained net of models/mcg.py, a caffe.Net."""
 
-    The arguments are those of :class:`objseg.methods.ours.Segmenter`, and so are the errors.
-    """
-
-    def __init__(self, deploy, weights, vocabulary, gpu=None):
-        self.net = open_net(deploy, weights, gpu, vocabulary)
-        self.vocabulary = vocabulary
+    def __init__(self, net, vocabulary):
+        self.net, self.vocabulary = net, vocabulary
         self.words = self.net.blobs["tokens"].shape[0]
         self.crop = self.net.blobs["image"].shape[2]
         self._head = head(self.net)
@@ -66,10 +61,7 @@ def open_segments(configuration):
     What is found is the segment that scores best, bool (H, W). Segments are those of the image in
     ``configuration.proposals``, or made from the image where that is None.
     """
-    scorer = McgScorer(
-        configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
-        configuration.gpu,
-    )
+    scorer = McgScorer(*open_net_and_words(configuration))
 
     read_segments = configuration.proposals and SegmentReader(configuration.proposals)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from objseg.caffe.names import head
+from objseg.caffe.weights import check_vocabulary
 from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
 from objseg.geometry import (
@@ -17,12 +18,7 @@ from objseg.geometry import (
     score_on_image,
 )
 from objseg.methods.nets import open_net
-from objseg.methods.trained import (
-    check_trained_with,
-    deploy_beside,
-    vocabulary_beside,
-    weights_in,
-)
+from objseg.methods.trained import check_trained_with, deploy_beside, vocabulary_beside, weights_in
 
 EXPRESSIONS_AT_ONCE = 16
 """Expressions that share one pass through the head; bounds the memory, not the result."""
@@ -43,7 +39,8 @@ class Segmenter:
     """
 
     def __init__(self, deploy, weights, vocabulary: Vocabulary, gpu: int | None = None):
-        self.net = open_net(deploy, weights, gpu, vocabulary)
+        self.net = open_net(deploy, weights, gpu)
+        check_vocabulary(self.net, vocabulary, deploy)
         self.vocabulary = vocabulary
         self.input_size = self.net.blobs["image"].shape[2]
         self.words = self.net.blobs["tokens"].shape[0]

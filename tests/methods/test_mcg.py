@@ -19,6 +19,7 @@ from objseg.geometry import MEAN_BGR
 from objseg.methods import mcg as scoring
 from objseg.methods.mcg import McgScorer
 from objseg.methods.method import Configuration
+from objseg.methods.nets import open_net
 from objseg.methods.table1 import open_methods
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.boxes import box_mask, whole_image
@@ -269,7 +270,7 @@ def score_by_hand(parameters, blue, box, words):
 
 def test_the_score_is_that_of_the_equations(tiny):
     deploy, weights, parameters = tiny
-    found = McgScorer(deploy, weights, VOCABULARY).scores(*two_segments(), EXPRESSIONS)
+    found = McgScorer(open_net(deploy, weights), VOCABULARY).scores(*two_segments(), EXPRESSIONS)
     expected = [[score_by_hand(parameters, blue, box, expression.split())
                  for blue, box in ((154, (0, 0, 29, 39)), (254, (50, 30, 59, 39)))]
                 for expression in EXPRESSIONS]
@@ -278,7 +279,7 @@ def test_the_score_is_that_of_the_equations(tiny):
 
 
 def test_scores_do_not_depend_on_what_is_asked_together(tiny, monkeypatch):
-    classifier = McgScorer(*tiny[:2], VOCABULARY)
+    classifier = McgScorer(open_net(*tiny[:2]), VOCABULARY)
     image, segments = two_segments()
     segments += [~segments[0], segments[0] | segments[1], np.ones((40, 60), bool)]
     together = classifier.scores(image, segments, EXPRESSIONS)
@@ -297,7 +298,7 @@ def test_the_mask_is_the_segment_that_scores_best(tiny, tmp_path):
     configuration = Configuration("mcg-classification", deploy, weights, tmp_path / "words.txt",
                                   proposals=tmp_path)
     ((found, _),) = open_methods([configuration])(image, EXPRESSIONS, "7")
-    best = McgScorer(deploy, weights, VOCABULARY).scores(image, segments, EXPRESSIONS)
+    best = McgScorer(open_net(deploy, weights), VOCABULARY).scores(image, segments, EXPRESSIONS)
     for mask, scores in zip(found, best):
         np.testing.assert_array_equal(mask, segments[0 if scores[0] > scores[1] else 1])
     with pytest.raises(UserError, match="tools/make_proposals.py"):
@@ -314,9 +315,11 @@ def test_without_a_folder_of_proposals_they_are_made_of_the_image(tiny, tmp_path
     assert len(masks) == len(EXPRESSIONS) and {mask.tobytes() for mask in masks} <= made
 
 
-def test_a_vocabulary_larger_than_the_embedding_is_refused(tiny):
-    with pytest.raises(UserError, match="vocabulary of 10 words for an embedding of 9 rows"):
-        McgScorer(*tiny[:2], Vocabulary.build(["a b c d e f"], min_count=1))
+def test_a_vocabulary_larger_than_the_embedding_is_refused(tiny, tmp_path):
+    Vocabulary.build(["a b c d e f"], min_count=1).save(tmp_path / "words.txt")
+    configuration = Configuration("mcg-classification", *tiny[:2], tmp_path / "words.txt")
+    with pytest.raises(UserError, match="words.txt: 10 words for an embedding of 9 rows"):
+        open_methods([configuration])
 
 
 def test_training_minimises_the_logistic_loss_over_pairs(scenes, boxes, tmp_path):
