@@ -21,8 +21,8 @@ def weights_in(folder: Path | str, model: str) -> Path:
         if found:
             return found[max(found)]
     raise UserError(
-        f"{folder}: no weights of the model {model}, a file {model}_iter_N.caffemodel, there or in "
-        f"its folder weights; train them with: python tools/train.py --model {model} --out {folder}"
+        f"{folder}: no file {model}_iter_N.caffemodel there or in its folder weights; train it with: "
+        f"python tools/train.py --model {model} --out {folder} (and --size slim for the slim nets)"
     )
 
 

@@ -75,7 +75,7 @@ def test_a_folder_may_keep_its_weights_in_a_folder_of_that_name(trained):
     (trained / "run").mkdir()
     (trained / "run" / "weights").symlink_to(trained)
     assert weights_in(trained / "run", "highres").name == "highres_iter_150.caffemodel"
-    with pytest.raises(UserError, match="no weights of the model scrc.*train.py --model scrc"):
+    with pytest.raises(UserError, match="no file scrc_iter_N.caffemodel .*train.py --model scrc"):
         weights_in(trained, "scrc")
 
 
