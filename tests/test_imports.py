@@ -1,6 +1,7 @@
-"""What the library's modules import: which need Caffe, and what they may not."""
+"""What the library's modules import: which need Caffe, and in which direction folders depend."""
 
 import ast
+import graphlib
 import pkgutil
 import subprocess
 import sys
@@ -46,3 +47,14 @@ def test_the_library_imports_nothing_that_stands_above_it():
     for path in (REPOSITORY / "objseg").rglob("*.py"):
         above = {"models", "tools", "checks", "common", "tests", "support"}
         assert not {name.split(".")[0] for name in imported(path)} & above, path
+
+
+def test_no_two_folders_of_the_library_need_each_other():
+    """Sorts them topologically, which fails for a circle."""
+    needs = {}
+    for path in (REPOSITORY / "objseg").rglob("*.py"):
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        found = {name.split(".")[1] for name in imported(path) if name.startswith("objseg.")}
+        needs.setdefault(parts[1], set()).update(found - {parts[1]})
+    order = list(graphlib.TopologicalSorter(needs).static_order())
+    assert order.index("data") < order.index("methods") < order.index("evaluation")

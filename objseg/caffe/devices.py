@@ -10,8 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import caffe
-
 from objseg.caffe import cuda_driver
 from objseg.errors import UserError
 
@@ -42,6 +40,8 @@ def use_device(gpu: int | None = None) -> None:
 
     Raises UserError when the GPU cannot be used; it says what is there, and what to do.
     """
+    import caffe
+
     if gpu is None:
         caffe.set_mode_cpu()
         return

@@ -1,5 +1,6 @@
-"""Opening a method's trained net. Caffe is loaded when that is asked for, not before."""
+"""Opening a method's trained net."""
 
+from objseg.caffe.devices import use_device
 from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.data.expressions import Vocabulary
 
@@ -10,8 +11,6 @@ def open_net(deploy, weights, gpu=None, fixed=()):
     ``weights`` is a caffemodel, or None for the random start; it may lack the layers ``fixed``.
     Raises WeightsError or UserError when the files do not belong together.
     """
-    from objseg.caffe.devices import use_device
-
     use_device(gpu)
     return load_net(deploy, weights, fixed)
 

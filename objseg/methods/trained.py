@@ -21,8 +21,8 @@ def weights_in(folder: Path | str, model: str) -> Path:
         if found:
             return found[max(found)]
     raise UserError(
-        f"{folder}: no file {model}_iter_N.caffemodel there or in its folder weights; train it with: "
-        f"python tools/train.py --model {model} --out {folder} (and --size slim for the slim nets)"
+        f"{folder}: no file {model}_iter_N.caffemodel there or in its folder weights; train it "
+        f"with: python tools/train.py --model {model} --out {folder} (--size slim for slim nets)"
     )
 
 
