@@ -1,7 +1,5 @@
 """The prepared data set: images, regions, expressions, splits and masks, as tools read them."""
 
-import contextlib
-import gc
 import hashlib
 import json
 from functools import cached_property
@@ -62,18 +60,6 @@ class Sample(NamedTuple):
         return f"image {self.image.id}, region {self.region.id}: {self.expression}"
 
 
-@contextlib.contextmanager
-def _no_garbage_collection():
-    """Keep the collector from walking 100,000 new objects over and over, most of a load's time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 class Dataset:
     """A data set prepared by ``tools/prepare_referit.py``.
 
@@ -87,20 +73,18 @@ class Dataset:
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         self.name = self.directory.resolve().name
-        with _no_garbage_collection():
-            index = self._read_index()
-            try:
-                # A relative folder is meant from the data set, so that a checkout can be moved.
-                self.image_dir = \
-                    index["image_dir"] and (self.directory / index["image_dir"]).resolve()
-                self.about = About(**index["about"])
-                self._vocabulary = index["vocabulary"]
-                self._images = self._build(index)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise DatasetError(
-                    f"{self.directory / 'index.json'}: incomplete ({type(error).__name__}: "
-                    f"{error}); make it with: {self._command}"
-                ) from error
+        index = self._read_index()
+        try:
+            # A relative folder is meant from the data set, so that a checkout can be moved.
+            self.image_dir = index["image_dir"] and (self.directory / index["image_dir"]).resolve()
+            self.about = About(**index["about"])
+            self._vocabulary = index["vocabulary"]
+            self._images = self._build(index)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(
+                f"{self.directory / 'index.json'}: incomplete ({type(error).__name__}: {error}); "
+                f"make it with: {self._command}"
+            ) from error
 
     def _read_index(self) -> dict:
         path, index, problem = self.directory / "index.json", None, None
