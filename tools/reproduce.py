@@ -17,19 +17,18 @@ environment.enter()
 import argparse
 import itertools
 import os
-import shlex
 import time
 from pathlib import Path
 
 from common.arguments import Parser, add_data, add_device, add_size, positive
 from common.method_arguments import add_method, chosen_methods
+from common.next_commands import segment_command, shown
 from common.steps import Step, Steps
 
 from models.registry import MODELS
 from models.settings import add_switches
 from models.sizes import SIZES
 from objseg.data.dataset import Dataset
-from objseg.data.expressions import tokenize
 from objseg.errors import UserError
 from objseg.files import REPOSITORY, write_text
 from objseg.methods.configuration import require_trunk
@@ -185,32 +184,6 @@ def set_aside(out: Path):
         print(f"moved: {shown(out)} to {shown(aside)}")
 
 
-def shown(path: Path) -> str:
-    """Return ``path`` as a word of a shell command, relative to the working directory if below."""
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
-
-
-def next_command(plan: Plan) -> str | None:
-    """Return a command that tries the weights: the longest expression of a test picture.
-
-    Returns None without a stage of the paper's model, or without an expression of known words.
-    """
-    model = next((name for name in ("highres", "lowres") if name in plan.models), None)
-    dataset = Dataset(plan.options.data)
-    known = [sample for sample in dataset.samples("test")
-             if all(token in dataset.vocabulary for token in tokenize(sample.expression))]
-    if model is None or not known:
-        return None
-    image = known[0].image
-    expression = max((sample.expression for sample in known if sample.image is image), key=len)
-    return (
-        f"python {shown(REPOSITORY / 'tools' / 'segment.py')} {shown(image.path)} "
-        f"{shlex.quote(expression)} --size {plan.options.size} --method {model} "
-        f"--weights {shown(plan.options.out / 'weights')}"
-    )
-
-
 def main():
     """Run all steps, then name the report and the next command."""
     options = parse()
@@ -229,7 +202,10 @@ def main():
         raise UserError(f"not done: {', '.join(failed)}; the reasons are above. Mend them and give "
                         "the same command again: it goes on from there")
     print(f"report: {shown(options.out / 'report.html')}")
-    command = next_command(plan)
+    stages = [name for name in ("highres", "lowres") if name in plan.models]
+    command = stages and segment_command(
+        options, Dataset(options.data), options.out / "weights", stages[0]
+    )
     if command:
         print(f"now try: {command}")
 

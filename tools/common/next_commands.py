@@ -7,6 +7,7 @@ from pathlib import Path
 
 from models.registry import MODELS
 from objseg.data.dataset import Dataset
+from objseg.data.expressions import tokenize
 from objseg.methods.table1 import METHODS
 
 OF_ONE_RUN = {"model", "out", "weights", "resume", "overwrite", "if_changed", "iterations", "mpi",
@@ -27,22 +28,40 @@ def next_commands(
     if following:
         return [shlex.join(["python", f"{tools}/train.py", "--model", following[0], "--out",
                             shown(out), *given(parser, options)])]
-    place = ["--size", options.size, "--prototxt", shown(out / "prototxt")]
-    if options.gpu is not None:
-        place += ["--gpu", str(options.gpu)]
     methods = [name for name, method in METHODS.items() if method.model == options.model]
-    commands = [[
+    evaluate = [
         "python", f"{tools}/eval_referit.py", *(w for name in methods for w in ("--method", name)),
         "--weights", f"{options.model}={shown(weights)}", "--data", shown(dataset.directory),
-        *place,
-    ]]
-    sample = next(iter(dataset.samples("test") or dataset.samples("train")), None)
-    if sample and options.model == "highres":
-        commands.append([
-            "python", f"{tools}/segment.py", shown(sample.image.path), sample.expression,
-            "--weights", shown(weights), *place,
-        ])
-    return [shlex.join(command) for command in commands]
+        "--size", options.size,
+    ]
+    if options.gpu is not None:
+        evaluate += ["--gpu", str(options.gpu)]
+    commands = [shlex.join(evaluate)]
+    segment = segment_command(options, dataset, weights) if options.model == "highres" else None
+    return [*commands, segment] if segment else commands
+
+
+def segment_command(
+    options: argparse.Namespace, dataset: Dataset, weights: Path, method: str = "highres"
+) -> str | None:
+    """Return the command that tries a file or folder of weights on a picture.
+
+    The expression is the longest of the first picture of the test split, of words that the
+    vocabulary holds; None where there is none. ``options`` have the size and the GPU.
+    """
+    samples = [sample for sample in dataset.samples("test") or dataset.samples("train")
+               if all(token in dataset.vocabulary for token in tokenize(sample.expression))]
+    if not samples:
+        return None
+    image = samples[0].image
+    expression = max((sample.expression for sample in samples if sample.image is image), key=len)
+    words = ["python", shown(Path(__file__).parents[1] / "segment.py"), shown(image.path),
+             expression, "--size", options.size, "--weights", shown(weights)]
+    if method != "highres":
+        words += ["--method", method]
+    if options.gpu is not None:
+        words += ["--gpu", str(options.gpu)]
+    return shlex.join(words)
 
 
 def given(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
