@@ -43,7 +43,10 @@ class Ranks:
 
     @contextlib.contextmanager
     def together(self):
-        """End all ranks when an error ends the block on one of them."""
+        """Return a context that ends all ranks when an error leaves it on one of them.
+
+        A UserError is printed as one line, every other error with its traceback.
+        """
         try:
             yield
         except BaseException as error:
@@ -60,7 +63,7 @@ class Ranks:
         MPI.Finalize()
 
     def wait(self):
-        """Wait until every rank is here."""
+        """Wait until every rank has called this."""
         self.communicator.Barrier()
 
     def share_weights(self, net):
@@ -70,10 +73,10 @@ class Ranks:
                 self.communicator.Bcast(blob.data)
 
     def check_alike(self):
-        """See that the ranks whose gradients are averaged agree to the last bit in what is learnt.
+        """Raise RanksError unless the ranks' learnt weights are equal to the last bit.
 
-        Give them rank 0's statistics of batch normalisation, which each has of its own batches.
-        Raises RanksError when they do not agree.
+        Also gives every rank the statistics of batch normalisation of rank 0, since each has those
+        of its own batches.
         """
         digest = hashlib.sha256()
         for blob in self.average.learnt:
@@ -87,15 +90,15 @@ class Ranks:
             self.communicator.Bcast(blob.data)
 
     def mean(self, value):
-        """The mean of all ranks' ``value`` (float)."""
+        """Return the mean of all ranks' ``value`` (float)."""
         return self.communicator.allreduce(value) / self.size
 
     def total(self, values):
-        """The sum of all ranks' ``values``, a numpy array."""
+        """Return the sum of all ranks' ``values``, a numpy array."""
         return self.communicator.allreduce(values)
 
     def first(self, value):
-        """The ``value`` of the first rank that has one other than None, or None."""
+        """Return the ``value`` of the first rank where it is not None, or None."""
         values = self.communicator.allgather(value)
         return next((value for value in values if value is not None), None)
 
@@ -123,12 +126,12 @@ class Ranks:
             self.communicator.send(work(*task), 0)
 
     def average_gradients(self, solver, frozen, passes, signal):
-        """From now on average what ``solver`` learns from over the ranks, in every iteration.
+        """Average the gradients of ``solver`` over the ranks from now on, in every iteration.
 
         ``frozen`` are the names of the layers that are not learnt, ``passes`` the batches of an
         iteration (iter_size), and ``signal()`` is not None once this process has been asked to end.
-        The solver's ``step`` raises RanksError when the others do not answer. ``bytes`` is from now
-        on 2 (N - 1) / N of the gradients, the least there is for N ranks (Patarasuk and Yuan,
+        The solver's ``step`` raises RanksError when the others do not answer. Sets ``bytes`` to
+        2 (N - 1) / N of the gradients, the least that N ranks can send (Patarasuk and Yuan,
         "Bandwidth optimal all-reduce algorithms", 2009).
         """
         self.average = GradientAverage(self.communicator, solver, frozen, passes, signal)

@@ -10,39 +10,43 @@ class RanksError(UserError):
 
 
 class Alone:
-    """:class:`objseg.parallel.mpi.Ranks` of one process without MPI: nothing is exchanged."""
+    """Stands for :class:`objseg.parallel.mpi.Ranks` where there is one process, without MPI.
+
+    With nobody to wait for, or to exchange anything with, its methods do nothing or return the
+    value they are given.
+    """
 
     rank, size, local_rank = 0, 1, 0
 
     def together(self):
-        """Nobody else has to be ended."""
+        """Return a context that does nothing."""
         return contextlib.nullcontext()
 
     def end(self):
-        """Nobody else has to end."""
+        """Do nothing."""
 
     def wait(self):
-        """Nobody is waited for."""
+        """Do nothing."""
 
     def share_weights(self, net):
-        """The weights are there."""
+        """Do nothing."""
 
     def check_alike(self):
-        """There is nothing to compare."""
+        """Do nothing."""
 
     def average_gradients(self, solver, frozen, passes, signal):
-        """The gradients are the mean."""
+        """Do nothing: the gradients of one process are the mean."""
 
     def mean(self, value):
-        """The only value is the mean."""
+        """Return ``value``."""
         return value
 
     def total(self, values):
-        """The only values are the sum."""
+        """Return ``values``."""
         return values
 
     def first(self, value):
-        """The only value is the first."""
+        """Return ``value``."""
         return value
 
 
