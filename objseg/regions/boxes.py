@@ -6,7 +6,7 @@ BOX_FEATURES = 8
 """Columns of :func:`spatial_features`."""
 
 
-def clip(boxes, width, height):
+def clip(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     """Cut ``boxes`` (B, 4) to an image of ``width`` x ``height`` pixels; int64 (K, 4).
 
     Boxes wholly outside are dropped, so K <= B; the order is kept.
@@ -17,21 +17,21 @@ def clip(boxes, width, height):
     return np.clip(boxes[inside], 0, last + last)
 
 
-def whole_image(width, height):
+def whole_image(width: int, height: int) -> np.ndarray:
     """Return the box of an image of ``width`` x ``height`` pixels: int64 (4,)."""
     return np.array([0, 0, width - 1, height - 1])
 
 
-def box_areas(boxes):
-    """Areas of ``boxes`` (B, 4) in pixels: int64 (B,)."""
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Return the areas of ``boxes`` (B, 4) in pixels: int64 (B,)."""
     boxes = np.asarray(boxes, np.int64)
     return (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
 
 
-def box_iou(boxes, others):
-    """Intersection over union of ``boxes`` (B, 4) with ``others``, float64 (B,).
+def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of ``boxes`` (B, 4) with ``others``, float64 (B,).
 
-    ``others`` is one box (4,), or a box for each of them (B, 4).
+    ``others`` is one box (4,), or one per box (B, 4).
     """
     boxes = np.asarray(boxes, np.int64).reshape(-1, 4)
     others = np.asarray(others, np.int64).reshape(-1, 4)
@@ -40,16 +40,16 @@ def box_iou(boxes, others):
     return intersection / (box_areas(boxes) + box_areas(others) - intersection)
 
 
-def box_accuracy(found, truth):
-    """Share of samples whose box has IoU >= 0.5 with the region's, as SCRC and GroundeR report it.
+def box_accuracy(found: np.ndarray, truth: np.ndarray) -> float:
+    """Return the share of boxes ``found`` (N, 4) with IoU >= 0.5 with the region's, ``truth``.
 
-    ``found`` and ``truth`` are (N, 4); a negative box stands for none.
+    SCRC and GroundeR report it. A negative box stands for none.
     """
     return float(np.mean(box_iou(found, truth) >= 0.5))
 
 
-def spatial_features(boxes, width, height):
-    """Where ``boxes`` (B, 4) lie in an image of ``width`` x ``height`` pixels: float32 (B, 8).
+def spatial_features(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return the positions of ``boxes`` (B, 4) in an image in units of its size: float32 (B, 8).
 
     Columns are xmin, ymin, xmax, ymax, centre x, centre y, width, height, where -1 is the left or
     upper edge of the image and +1 the right or lower one, so that a width is at most 2 (Hu et al.,
@@ -60,14 +60,14 @@ def spatial_features(boxes, width, height):
     return np.hstack([low, high, (low + high) / 2, high - low]).astype(np.float32)
 
 
-def with_position(features, boxes, width, height):
-    """Features (B, D) of ``boxes`` (B, 4) with where they lie in the image: float32 (B, D + 8)."""
+def with_position(features: np.ndarray, boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Append :func:`spatial_features` of ``boxes`` (B, 4) to ``features`` (B, D): (B, D + 8)."""
     return np.hstack([features, spatial_features(boxes, width, height)])
 
 
-def box_mask(box, height, width):
+def box_mask(box, height: int, width: int) -> np.ndarray:
     """Return the mask of a ``box`` (4,), cut to an image: bool (height, width)."""
-    xmin, ymin, xmax, ymax = np.asarray(box).clip(min=-1)  # -1: a negative end counts from behind
+    xmin, ymin, xmax, ymax = np.asarray(box).clip(min=-1)  # -2 would be the last but one
     mask = np.zeros((height, width), bool)
     mask[max(ymin, 0) : ymax + 1, max(xmin, 0) : xmax + 1] = True
     return mask

@@ -16,20 +16,29 @@ from objseg.regions.proposals import candidates
 CROPS_AT_ONCE = 16
 """Crops in a pass; bounds the memory (1 GiB at 224x224), and more at once is no faster."""
 
+OUTPUTS = "fc7_features", "fc8_features"
+
 
 class CropTrunk:
     """The frozen trunk: ``deploy`` is deploy_crops.prototxt, ``weights`` the pretrained weights.
 
-    ``gpu`` is a device number or None. Raises WeightsError when the two do not belong together.
+    ``gpu`` is a device number or None. Raises WeightsError when the two do not belong together,
+    FeaturesError when ``deploy`` is another net.
     """
 
     def __init__(self, deploy: Path, weights: Path, gpu: int | None = None):
         use_device(gpu)
         self.source = f"{deploy} with the weights {weights}"
         self.net = load_net(deploy, weights)
+        missing = {"image", *OUTPUTS} - set(self.net.blobs)
+        if missing:
+            raise FeaturesError(
+                f"{deploy}: not a net of crops, it lacks {', '.join(sorted(missing))}; write it "
+                "again with: python tools/generate_prototxt.py"
+            )
         self.side = self.net.blobs["image"].shape[2]
 
-    def features(self, image, boxes):
+    def features(self, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return fc7 (B, D_fc7) and fc8 (B, D_fc8), float16, of ``boxes`` (B, 4) of ``image``.
 
         ``image`` is BGR uint8 (H, W, 3). Raises FeaturesError when float16 cannot hold them.
@@ -47,7 +56,7 @@ class CropTrunk:
             )
         return fc7, fc8
 
-    def __call__(self, image, boxes):
+    def __call__(self, image: np.ndarray, boxes: np.ndarray) -> RegionFeatures:
         """Return the RegionFeatures of candidate ``boxes`` (B, 4) of ``image``."""
         height, width = image.shape[:2]
         fc7, fc8 = self.features(image, np.vstack([boxes, whole_image(width, height)]))
@@ -60,15 +69,16 @@ class CropTrunk:
             self.net.reshape()
         blobs["image"].data[...] = (np.stack(crops) - MEAN_BGR).transpose(0, 3, 1, 2)
         self.net.forward()
-        outputs = [blobs[name].data for name in ("fc7_features", "fc8_features")]
+        outputs = [blobs[name].data for name in OUTPUTS]
         return [output.reshape(len(crops), -1).copy() for output in outputs]
 
 
 def region_source(configuration):
-    """Where a method's :class:`objseg.methods.table1.Configuration` says that features come from.
+    """Open the features of a method's images; returns a function that gives an image's.
 
-    Returns a function of a BGR image (H, W, 3) and its id in the data set, to its RegionFeatures.
-    Without a folder of features proposals and features are computed.
+    The function takes a BGR image (H, W, 3) and its id in the data set, and returns RegionFeatures.
+    They are read from the folder that ``configuration``, a
+    :class:`objseg.methods.method.Configuration`, names, or else computed.
     """
     if configuration.features is not None:
         reader = FeatureReader(configuration.features)

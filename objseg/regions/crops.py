@@ -10,7 +10,7 @@ OUTSIDE = np.rint(MEAN_BGR).astype(np.uint8)
 """Colour of the pixels outside a segment: about 0 once the net's mean is subtracted."""
 
 
-def crop(image, box, side):
+def crop(image: np.ndarray, box, side: int) -> np.ndarray:
     """Cut ``box`` (xmin, ymin, xmax, ymax, inclusive) out of ``image`` and resize it to a square.
 
     ``image`` is uint8 (H, W, 3) or (H, W); returns uint8 (side, side, 3) or (side, side). The
@@ -27,7 +27,7 @@ def crop(image, box, side):
     return cv2.resize(inside, (side, side), interpolation=interpolation)
 
 
-def masked_crop(image, mask, side):
+def masked_crop(image: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
     """Cut out the bounding box of ``mask`` and blank what is outside the segment.
 
     ``image`` is BGR uint8 (H, W, 3), ``mask`` bool (H, W) with at least one pixel. Returns BGR

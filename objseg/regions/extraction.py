@@ -85,7 +85,7 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
 
 
 def _unreadable_before(out, ids):
-    """Those of the images ``ids`` that the index in ``out`` calls unreadable: {id: message}."""
+    """Return {id: message} of those of ``ids`` that the index in ``out`` calls unreadable."""
     try:
         before = FeatureReader(out).unreadable
     except FeaturesError:

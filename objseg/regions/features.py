@@ -60,7 +60,7 @@ class FeatureReader:
     the index lists.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         path = self.folder / "index.json"
         try:
@@ -78,13 +78,16 @@ class FeatureReader:
 
     @property
     def _remedy(self):
+        size, data = "SIZE", "DATA"
+        if self.folder.parent.name == "features":  # DATA/features/SIZE
+            size, data = self.folder.name, self.folder.parents[1]
         return (
-            "make the features with: python tools/extract_features.py --size SIZE --data DATA "
+            f"make the features with: python tools/extract_features.py --size {size} --data {data} "
             f"--out {self.folder}"
         )
 
-    def __call__(self, image_id):
-        """Return the RegionFeatures of the image ``image_id`` (str)."""
+    def __call__(self, image_id: str) -> RegionFeatures:
+        """Return the RegionFeatures of an image."""
         boxes, fc7, fc8, context, width, height = self.read(image_id, *RegionFeatures._fields)
         return RegionFeatures(boxes, fc7, fc8, context, int(width), int(height))
 
@@ -96,7 +99,7 @@ class FeatureReader:
                 f"{self._remedy}"
             )
 
-    def require(self, image_id):
+    def require(self, image_id: str) -> None:
         """Raise FeaturesError when the index lists no features of an image."""
         if image_id not in self.keys:
             why = self.unreadable.get(image_id, "it was not among the images asked for")
@@ -104,8 +107,8 @@ class FeatureReader:
                 f"{self.folder}: no features of image {image_id} ({why}); {self._remedy}"
             )
 
-    def read(self, image_id, *names):
-        """Read a list of the arrays ``names`` of an image.
+    def read(self, image_id: str, *names: str) -> list[np.ndarray]:
+        """Read the arrays ``names`` of an image.
 
         They are the fields of RegionFeatures, "regions" (R,), ids of the annotated regions as
         bytes, and "region_fc8" (R, D_fc8) of their boxes.

@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
@@ -18,8 +20,8 @@ class ProposalError(UserError):
     """A list of candidates that cannot be used; the message names the file."""
 
 
-def read_boxes(path):
-    """Read the list of an image's boxes, best first, as it stands: int64 (B, 4).
+def read_boxes(path: Path) -> np.ndarray:
+    """Read a list of an image's boxes, best first: int64 (B, 4).
 
     A row is ``xmin ymin xmax ymax`` in inclusive pixels from 0, in any notation of numbers, which
     are rounded. Boxes may reach outside the image and the file may be empty: see
@@ -49,19 +51,21 @@ def read_boxes(path):
     return np.rint(rows).astype(np.int64)
 
 
-def write_boxes(path, boxes):
+def write_boxes(path: Path, boxes: np.ndarray) -> None:
     """Write ``boxes`` (B, 4), best first, atomically and in the form of the published lists."""
     text = io.StringIO()
     np.savetxt(text, boxes, fmt="%16.7e", delimiter="")  # as MATLAB's "save -ascii" writes them
     write_text(path, text.getvalue())
 
 
-def candidates(boxes, width, height, count=PROPOSALS, tally=None):
-    """Turn a list of boxes (B, 4), best first, into the at most ``count`` ones in use: int64.
+def candidates(
+    boxes: np.ndarray, width: int, height: int, count: int = PROPOSALS, tally: Counter | None = None
+) -> np.ndarray:
+    """Cut ``boxes`` (B, 4), best first, to an image and return the first ``count``: int64 (K, 4).
 
-    They are cut to an image of ``width`` x ``height`` pixels and dropped where they lie outside.
-    **Where none is left, the whole image is the one candidate.** ``tally``, a collections.Counter,
-    counts "cut", "outside" and "whole image".
+    The image has ``width`` x ``height`` pixels; boxes wholly outside are dropped. **Where none is
+    left, the whole image is the one candidate.** ``tally`` counts "cut", "outside" and "whole
+    image".
     """
     boxes = np.asarray(boxes, np.int64).reshape(-1, 4)
     inside = clip(boxes, width, height)
@@ -85,7 +89,7 @@ def note_if_few(count: int, only_whole: bool) -> str | None:
     return f"fewer than {PROPOSALS} candidates" if count < PROPOSALS else None
 
 
-def read_mcg(path, height, width, count=PROPOSALS):
+def read_mcg(path: Path, height: int, width: int, count: int = PROPOSALS) -> np.ndarray:
     """Read the first ``count`` segments of MCG's result for an image, best first: bool (B, H, W).
 
     The file is MATLAB's (up to version 7) and holds a matrix ``mask``, H x W x N. Raises MaskError
@@ -110,10 +114,10 @@ def read_mcg(path, height, width, count=PROPOSALS):
     return np.moveaxis(mask[..., :count], 2, 0) != 0
 
 
-def mask_iou(masks, others):
-    """Intersection over union of all pairs of ``masks`` (B, H, W) and ``others`` (R, H, W).
+def mask_iou(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the IoU of all pairs of ``masks`` (B, H, W) and ``others`` (R, H, W): float64 (B, R).
 
-    Returns float64 (B, R); 0 where both are empty.
+    It is 0 where both are empty.
     """
     first, second = (
         np.reshape(part, (len(part), -1)).astype(np.float32) for part in (masks, others)

@@ -12,21 +12,22 @@ from skimage.graph import RAG, merge_hierarchical
 
 from objseg.data.images import shrink
 from objseg.data.masks import resize_nearest
+from objseg.regions.proposals import PROPOSALS
 
 SCALES = (100, 300)
 """Scale k of the graph segmentations; each is grouped by itself."""
 
-SMALLEST = 1 / 3000
+MIN_PIECE = 1 / 3000
 """Least share of the image that a piece of a graph segmentation has: 57 pixels in ReferIt's."""
 
 BINS = 24
-"""Bins of a colour channel in the histogram of a piece; selective search takes 25."""
+"""Bins per colour channel in the histogram of a piece; selective search takes 25."""
 
-DUPLICATE = 0.8
+DUPLICATE_IOU = 0.8
 """IoU above which a candidate repeats one that ranks before it."""
 
 
-def segment_proposals(image, count=100):
+def segment_proposals(image: np.ndarray, count: int = PROPOSALS) -> np.ndarray:
     """Return at most ``count`` segments of ``image`` (BGR uint8, (H, W, 3)): bool (B, H, W).
 
     **The largest is first**, which is the whole image, and B is at least 1. Of the rankings tried
@@ -57,7 +58,7 @@ def segment_proposals(image, count=100):
 def _graph_segmentation(image, scale):
     """Segment ``image`` (H, W, 3): labels 0 ... N - 1, int (H, W)."""
     segmenter = cv2.ximgproc.segmentation.createGraphSegmentation(
-        sigma=0.8, k=scale, min_size=int(SMALLEST * image.shape[0] * image.shape[1])
+        sigma=0.8, k=scale, min_size=int(MIN_PIECE * image.shape[0] * image.shape[1])
     )
     return segmenter.processImage(image)
 
@@ -114,7 +115,7 @@ def _neighbours(image, labels):
 
 
 def _difference(piece, other, pixels):
-    """How unlike two neighbours are in an image of so many ``pixels``.
+    """Return how unlike two neighbours are in an image of ``pixels`` pixels.
 
     Minus the sum of selective search's similarities: of colours, of small pieces, and of pieces
     that fill the box around the two; each is at most 1.
@@ -133,7 +134,7 @@ def _rank(candidates, areas, count):
     weighted = candidates * areas.astype(np.float32)  # exact below 2 ** 24 pixels
     sizes = weighted.sum(axis=1)
     shared = weighted @ candidates.T.astype(np.float32)
-    repeats = shared > DUPLICATE * (sizes[:, None] + sizes - shared)
+    repeats = shared > DUPLICATE_IOU * (sizes[:, None] + sizes - shared)
     left = np.ones(len(candidates), bool)
     rows = []
     for row in np.argsort(-sizes, kind="stable"):

@@ -1,4 +1,4 @@
-"""Segment proposals of an image: reading them, and what the net of models/mcg.py sees of them."""
+"""Segment proposals of an image: reading them, and the inputs of models/mcg.py made of them."""
 
 from pathlib import Path
 
@@ -53,12 +53,13 @@ class SegmentReader:
         return [self.index.digest(segments_file(self.folder, name)) for name in image_ids]
 
 
-def segment_inputs(image, segments, side):
-    """Return what the net sees of R ``segments``, bool (H, W), of ``image``, BGR uint8 (H, W, 3).
+def segment_inputs(
+    image: np.ndarray, segments: list[np.ndarray], side: int
+) -> dict[str, np.ndarray]:
+    """Return the net's inputs for R ``segments``, bool (H, W), of ``image``, BGR uint8 (H, W, 3).
 
-    {"image": the segments alone, uint8 (R, 3, side, side), see
-    :func:`objseg.regions.crops.masked_crop`; "spatial": where their boxes lie, float32 (R, 8, 1,
-    1)}
+    {"image": :func:`objseg.regions.crops.masked_crop` of each, uint8 (R, 3, side, side);
+    "spatial": the positions of their boxes, float32 (R, 8, 1, 1)}
     """
     height, width = image.shape[:2]
     boxes = [bounding_box(segment) for segment in segments]

@@ -95,6 +95,13 @@ def test_the_slim_trunk_sees_each_crop_as_if_alone(slim_nets):
     assert (regions.width, regions.height) == (240, 180)
 
 
+def test_a_net_that_has_no_features_of_crops_is_refused(trunk, tmp_path):
+    other = tmp_path / "deploy_crops.prototxt"
+    other.write_text(trunk[0].read_text().replace("fc8_features", "features"))
+    with pytest.raises(FeaturesError, match="deploy_crops.prototxt: not a net of crops.*fc8_feat"):
+        CropTrunk(other, trunk[1])
+
+
 def test_weights_that_overflow_are_refused(trunk, tmp_path):
     net = caffe.Net(*map(str, trunk), caffe.TEST)
     net.params["fc7"][0].data[...] *= 1e9
