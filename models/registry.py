@@ -47,7 +47,7 @@ MODELS = {
     ),
     "lowres": Model(
         "Stage 1, lowres", ours.train_net, ours.deploy_net,
-        FUSION, start_reason="From the pretrained trunk (paper section 4.2).",
+        FUSION, start_reason="From the pretrained trunk (paper section 3.3).",
         segments_pixels=True,
     ),
     "highres": Model(
