@@ -1,10 +1,12 @@
 """The candidate box that scores best, and its mask: the rectangle, or GrabCut inside it (4.1)."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
 from objseg.methods.grabcut import grabcut
+from objseg.methods.method import Configuration, Find
 from objseg.methods.nets import open_net_and_words
 from objseg.regions.boxes import box_mask, whole_image
 from objseg.regions.crop_trunk import region_source
@@ -12,11 +14,11 @@ from objseg.regions.features import FeaturesError
 from objseg.regions.proposals import note_if_few
 
 
-def open_best_box(scorer, configuration):
-    """Load what the Configuration names; returns a :data:`objseg.methods.method.Find`.
+def open_best_box(scorer: Callable, configuration: Configuration) -> Find:
+    """Load the net; what it finds is the box of the highest score, a tuple of 4.
 
-    ``scorer(net, vocabulary)`` returns a function of an image's RegionFeatures and N expressions to
-    the scores (N, B) of its boxes. What is found are boxes, tuples of 4.
+    ``scorer(net, vocabulary)`` returns a function of an image's RegionFeatures and N expressions,
+    which returns the scores (N, B) of its boxes.
     """
     score = scorer(*open_net_and_words(configuration))
     features_of = region_source(configuration)

@@ -6,6 +6,7 @@ import numpy as np
 
 from objseg.methods.best_box import check_width, open_best_box
 from objseg.regions.boxes import with_position
+from objseg.regions.features import RegionFeatures
 
 
 class GrounderScorer:
@@ -15,8 +16,8 @@ class GrounderScorer:
         self.net, self.vocabulary = net, vocabulary
         self.words = net.blobs["tokens"].shape[0]
 
-    def __call__(self, regions, expressions):
-        """Scores (N, B), before the softmax, of RegionFeatures' B boxes for N expressions."""
+    def __call__(self, regions: RegionFeatures, expressions: list[str]) -> np.ndarray:
+        """Return the scores of B boxes for N expressions, before the softmax: float32 (N, B)."""
         blobs, N, B = self.net.blobs, len(expressions), len(regions.boxes)
         features = with_position(regions.fc7, regions.boxes, regions.width, regions.height)
         check_width(blobs["features"], features)

@@ -4,6 +4,7 @@ import numpy as np
 
 from objseg.caffe.names import FEATURES, head
 from objseg.geometry import MEAN_BGR
+from objseg.methods.method import Configuration, Find
 from objseg.methods.nets import open_net_and_words
 from objseg.regions.proposals import note_if_few
 from objseg.regions.segments import SegmentReader, segment_inputs
@@ -22,7 +23,9 @@ class McgScorer:
         self.crop = self.net.blobs["image"].shape[2]
         self._head = head(self.net)
 
-    def scores(self, image, segments, expressions):
+    def scores(
+        self, image: np.ndarray, segments: list[np.ndarray], expressions: list[str]
+    ) -> np.ndarray:
         """Score how well R ``segments`` match N ``expressions`` (list of str): float32 (N, R).
 
         ``image`` is BGR uint8 (H, W, 3), a segment bool (H, W) and not empty. A score above 0 means
@@ -55,10 +58,10 @@ class McgScorer:
         return self.net.forward(end=FEATURES)[FEATURES].copy(), seen["spatial"]
 
 
-def open_segments(configuration):
-    """Load the net; returns a :data:`objseg.methods.method.Find`.
+def open_segments(configuration: Configuration) -> Find:
+    """Load the net; what it finds is the segment that scores best, bool (H, W).
 
-    What is found is the segment that scores best, bool (H, W). Segments are those of the image in
+    Segments are those of the image in
     ``configuration.proposals``, or made from the image where that is None.
     """
     scorer = McgScorer(*open_net_and_words(configuration))

@@ -17,6 +17,7 @@ from objseg.geometry import (
     resize_and_pad,
     score_on_image,
 )
+from objseg.methods.method import Configuration, Find
 from objseg.methods.nets import open_net
 from objseg.methods.trained import check_trained_with, deploy_beside, vocabulary_beside, weights_in
 
@@ -136,8 +137,8 @@ class Segmenter:
         blobs["image_index"].data[...] = 0
 
 
-def open_responses(configuration):
-    """Load the net; returns a :data:`objseg.methods.method.Find` of response maps (H, W)."""
+def open_responses(configuration: Configuration) -> Find:
+    """Load the net; what it finds are response maps on the image, float32 (H, W)."""
     segmenter = Segmenter(
         configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
         configuration.gpu,

@@ -6,6 +6,7 @@ import numpy as np
 
 from objseg.data.frequent_words import FrequentWords
 from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
+from objseg.methods.method import Configuration, Find
 from objseg.methods.nets import open_net
 
 
@@ -40,8 +41,8 @@ class WordSegmenter:
             yield found, None if words else "no frequent word"
 
 
-def open_words(configuration):
-    """Load the net; returns a :data:`objseg.methods.method.Find`."""
+def open_words(configuration: Configuration) -> Find:
+    """Load the net; what it finds are score maps (K, H, W) of an expression's K words."""
     return WordSegmenter(
         configuration.deploy, configuration.weights, configuration.vocabulary, configuration.gpu
     ).maps

@@ -8,16 +8,17 @@ from objseg.batches.scrc import NO_TARGET, encode_captions
 from objseg.data.expressions import EOS, PAD
 from objseg.methods.best_box import check_width, open_best_box
 from objseg.regions.boxes import with_position
+from objseg.regions.features import RegionFeatures
 
 
-def log_probabilities(scores, targets):
-    """The log of softmax(``scores``) (T, B, V) at ``targets`` (T,): float32 (T, B)."""
+def log_probabilities(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return log softmax(``scores``) (T, B, V) at the words ``targets`` (T,): float32 (T, B)."""
     scores = scores - scores.max(axis=-1, keepdims=True)  # so that no exponential overflows
     return scores[np.arange(len(targets)), :, targets] - np.log(np.exp(scores).sum(axis=-1))
 
 
-def pack(lengths, steps):
-    """Lay captions of ``lengths`` one behind the other into as few texts of ``steps`` as will do.
+def pack(lengths: np.ndarray, steps: int) -> list[list[tuple[int, int]]]:
+    """Share captions of ``lengths`` among few texts of ``steps``, one caption after the other.
 
     Returns a list of texts; a text is a list of (number of the caption, its first step).
     """
@@ -40,12 +41,12 @@ class ScrcScorer:
         self.net, self.vocabulary = net, vocabulary
         self.steps, self.boxes = net.blobs["tokens"].shape[0], net.blobs["local"].shape[0]
 
-    def __call__(self, regions, expressions):
-        """Log-probabilities (N, B) of N expressions for the B boxes of RegionFeatures.
+    def __call__(self, regions: RegionFeatures, expressions: list[str]) -> np.ndarray:
+        """Return the log-probabilities of N expressions for B boxes, float32 (N, B).
 
-        The log-probability is the sum over words of log p(word | words before, box, image), without
-        the end. Most expressions are shorter than the net's T steps, and an LSTM forgets where the
-        continuation is 0, so a pass takes several of them one behind the other.
+        One is the sum over words of log p(word | words before, box, image), without the end. Most
+        expressions are shorter than the net's T steps, and an LSTM forgets where the continuation
+        is 0, so a pass takes several of them, one after the other.
         """
         blobs, count = self.net.blobs, len(regions.boxes)
         local = with_position(regions.fc8, regions.boxes, regions.width, regions.height)

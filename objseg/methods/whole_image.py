@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from objseg.methods.method import Configuration, Find
 
-def open_nothing(configuration):
-    """Return a :data:`objseg.methods.method.Find` that finds nothing; there is no net."""
+
+def open_nothing(configuration: Configuration) -> Find:
+    """Return a function that finds nothing; there is no net."""
     return lambda image, expressions, image_id=None: ((None, None) for _ in expressions)
 
 

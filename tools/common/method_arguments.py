@@ -34,7 +34,8 @@ def chosen_methods(options: argparse.Namespace, default: str) -> list[str]:
 def add_nets(parser: argparse.ArgumentParser):
     """Add --prototxt and --vocabulary, the files that go with trained weights; Paths or None."""
     parser.add_argument("--prototxt", type=Path, metavar="DIR",
-                        help="folder of deploy_MODEL.prototxt (default: the size's)")
+                        help="folder of deploy_MODEL.prototxt (default: prototxt/ beside the "
+                        "weights, else the size's)")
     parser.add_argument("--vocabulary", type=Path, metavar="FILE",
                         help="the words that the weights were trained with (default: "
                         "MODEL_vocabulary.txt beside the weights, else the data set's)")
