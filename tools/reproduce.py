@@ -147,8 +147,8 @@ class Plan:
         """
         methods = [name for name in self.methods if f"train {METHODS[name].model}" not in failed]
         timed = [name for name in TABLE_2 if name in methods]
-        weights = self.options.out / "weights"
-        words = (*self.common, "--weights", weights, "--out", self.options.out)
+        out = self.options.out
+        words = (*self.common, "--weights", out, "--out", out)
         steps = []
         if timed and not self.options.no_timing:
             named = [f"--method={name}" for name in timed]
@@ -203,9 +203,7 @@ def main():
                         "the same command again: it goes on from there")
     print(f"report: {shown(options.out / 'report.html')}")
     stages = [name for name in ("highres", "lowres") if name in plan.models]
-    command = stages and segment_command(
-        options, Dataset(options.data), options.out / "weights", stages[0]
-    )
+    command = stages and segment_command(options, Dataset(options.data), options.out, stages[0])
     if command:
         print(f"now try: {command}")
 
