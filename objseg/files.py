@@ -1,15 +1,18 @@
 """Files that are whole or absent, and progress that reads well on a terminal and in a log."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from tqdm import tqdm
+
+from objseg.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -44,6 +47,20 @@ def sync_folder(path: str | Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def lock(file: IO, refusal: str) -> None:
+    """Lock an open ``file`` for this process, until it is closed or the process has ended.
+
+    Raises UserError with the text ``refusal`` where another process has locked it. On a file
+    system without locks it does nothing.
+    """
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise UserError(refusal) from error
+    except OSError:
+        pass
 
 
 def write_text(path: str | Path, text: str) -> None:

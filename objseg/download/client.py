@@ -3,7 +3,6 @@
 requests transfers a file, and pooch verifies its checksum and moves it to its place.
 """
 
-import fcntl
 import gzip
 import logging
 import os
@@ -22,7 +21,7 @@ from urllib3.util import Retry
 from objseg.download.archives import WrongFileError, unpack, work_folder
 from objseg.download.manifest import File, Item, amount
 from objseg.errors import UserError
-from objseg.files import Progress
+from objseg.files import Progress, lock
 
 BLOCK = 1 << 18  # bytes read from a server at a time
 HEADWAY = 1 << 20  # a broken transfer that gained this many bytes does not count as a failed try
@@ -224,7 +223,7 @@ class Client:
             if None not in (total, file.size) and total != file.size:
                 raise PlaceError(f"its file has {total} bytes, expected {file.size}")
             with open(part, "ab") as output:
-                _claim(output, part)
+                lock(output, f"{part}: another process is fetching it; wait for its end")
                 output.seek(output.truncate(start))
                 _receive(response, output, total or file.size)
 
@@ -260,11 +259,3 @@ def _blocks(response):
             yield block
     except HTTPError as error:
         raise requests.ConnectionError(error) from error
-
-
-def _claim(output, part):
-    """Lock an open part file, for one process at a time."""
-    try:
-        fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DownloadError(f"{part}: another process is fetching it; wait for its end") from None

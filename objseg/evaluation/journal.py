@@ -1,7 +1,6 @@
 """The results of an evaluation so far, which an evaluation of the same thing goes on from."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 from collections import Counter
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from objseg.data.dataset import Sample
-from objseg.errors import UserError
+from objseg.files import lock
 
 COLUMNS = ("intersection", "union", "xmin", "ymin", "xmax", "ymax")
 """The numbers that a journal keeps of every sample."""
@@ -22,16 +21,9 @@ def claimed(folder: Path) -> Iterator[None]:
     The file ``lock`` stays, and means nothing once the process has ended, however that was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise UserError(
-                f"{folder}: another evaluation writes there; wait for it, stop it, or choose "
-                "another folder with --out"
-            ) from error
-        except OSError:  # a file system without locks: then the user has to know
-            pass
+    with open(folder / "lock", "a") as file:
+        lock(file, f"{folder}: another evaluation writes there; wait for it, stop it, or choose "
+                   "another folder with --out")
         yield
 
 

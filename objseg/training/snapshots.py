@@ -10,7 +10,6 @@ and is recognised as a snapshot of tools/train.py that is not whole.
 """
 
 import contextlib
-import fcntl
 import itertools
 import logging
 import os
@@ -19,7 +18,7 @@ import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from objseg.files import atomic_path, sha256, sync_folder
+from objseg.files import atomic_path, lock, sha256, sync_folder
 from objseg.training.fingerprint import differences
 from objseg.training.snapshot import (
     ENDINGS,
@@ -65,20 +64,13 @@ class Snapshots:
     def claim(self):
         """Lock the model in this folder for this process, until it ends.
 
-        Raises SnapshotError where another process is training it there. The file MODEL.lock stays
+        Raises UserError where another process is training it there. The file MODEL.lock stays
         and means nothing once its process has ended, however that was.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / f"{self.model}.lock", "a")
-        try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise SnapshotError(
-                f"{self.folder}: another process is training {self.model} there; wait for it, stop "
-                "it, or choose another folder with --out"
-            ) from error
-        except OSError:  # a file system without locks: then the user has to know
-            pass
+        lock(self._lock, f"{self.folder}: another process is training {self.model} there; wait for "
+                         "it, stop it, or choose another folder with --out")
 
     def all(self) -> list[Snapshot]:
         """List the Snapshots, whole or not, the newest last."""
