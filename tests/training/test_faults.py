@@ -458,6 +458,32 @@ def test_a_changed_run_starts_afresh_and_keeps_the_earlier_one(scenes, started):
     assert contents(started / "earlier_1") == before
 
 
+@pytest.mark.parametrize("moves", range(6))
+def test_a_kill_while_files_are_set_aside_loses_none(tmp_path, monkeypatch, moves):
+    names = ("lowres_iter_2.caffemodel", "lowres_iter_2.solverstate", "lowres_iter_2.json",
+             "lowres_log.csv", "lowres_vocabulary.txt", "prototxt/deploy_lowres.prototxt")
+    (tmp_path / "prototxt").mkdir()
+    for name in names:
+        (tmp_path / name).write_text(name)
+    (tmp_path / "highres_iter_2.caffemodel").write_text("of another model")
+    rename, left = os.rename, itertools.count(moves, -1)
+
+    def killed(source, target):
+        if next(left) == 0:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Snapshots(tmp_path, "lowres").set_aside()
+    monkeypatch.undo()
+    assert Snapshots(tmp_path, "lowres").all()  # so that the next start knows of an earlier run
+    Snapshots(tmp_path, "lowres").set_aside()
+    kept = {path.read_text() for path in tmp_path.glob("earlier_*/**/*") if path.is_file()}
+    assert kept == set(names) and not Snapshots(tmp_path, "lowres").all()
+    assert (tmp_path / "highres_iter_2.caffemodel").exists()
+
+
 def test_an_unchanged_run_goes_on_whatever_is_to_happen_otherwise(scenes, reference, started):
     code, printed = train(scenes, started, "--resume", "--if-changed", "restart")
     assert code == 0 and "resuming from" in printed and not (started / "earlier_1").exists()
