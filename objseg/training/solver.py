@@ -1,7 +1,6 @@
 """The Caffe solver of a training run, made from the text of a solver file."""
 
 import os
-import re
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -43,8 +42,11 @@ def check_buildable(net):
             return
         errors.seek(0)
         said = last_words(errors.read())
-    if "INT_MAX" not in said and not re.search("0x7fffffff|2147483647", said):
-        raise UserError(f"Caffe cannot build the net: {said}")
+    if "INT_MAX" not in said:
+        raise UserError(
+            f"Caffe cannot build the net: {said} (signal {os.WTERMSIG(status)}; 9 usually means "
+            "that memory ran out: give a smaller --batch and a larger --iter-size)"
+        )
     rows = max(layer.embed_param.input_dim * layer.embed_param.num_output for layer in net.layer)
     remedy = "give a smaller --vocabulary-size" if rows > LARGEST_BLOB else \
         "give a smaller --batch, and a larger --iter-size for steps over as many expressions"
