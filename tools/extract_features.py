@@ -19,7 +19,7 @@ from common.arguments import (
 from models.sizes import SIZES
 from objseg.errors import UserError
 from objseg.data.dataset import Dataset
-from objseg.regions.extraction import extract
+from objseg.regions.extraction import TrunkFiles, extract
 from objseg.files import REPOSITORY
 from objseg.methods.configuration import conventional_prototxt
 
@@ -61,8 +61,8 @@ def main():
     images = [image for image in asked if image.regions]
     out = options.out or dataset.directory / "features" / size.name
     counts = extract(
-        dataset, images, options.proposals or dataset.directory / "proposals", deploy, weights,
-        out, net_workers(options), options.gpu,
+        dataset, images, options.proposals or dataset.directory / "proposals",
+        TrunkFiles(deploy, weights, options.gpu), out, net_workers(options),
     )
     print(
         f"{out}: features of {counts['made']} images made, {counts['kept']} were up to date, "

@@ -8,13 +8,19 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from objseg.data.dataset import Image
+from objseg.data.dataset import Dataset, Image
 from objseg.data.images import ImageError
 from objseg.files import Progress, atomic_path, sha256, write_text
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.boxes import whole_image
 from objseg.regions.crop_trunk import CropTrunk
-from objseg.regions.features import VERSION, FeatureReader, FeaturesError, features_key
+from objseg.regions.features import (
+    VERSION,
+    FeatureReader,
+    FeaturesError,
+    RegionFeatures,
+    features_key,
+)
 from objseg.regions.index import ProposalIndex
 from objseg.regions.proposals import candidates, read_boxes
 
@@ -30,25 +36,34 @@ class Job(NamedTuple):
     key: str | None
 
 
-def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=None):
+class TrunkFiles(NamedTuple):
+    """The arguments of :class:`objseg.regions.crop_trunk.CropTrunk`."""
+
+    deploy: Path
+    weights: Path
+    gpu: int | None = None
+
+
+def extract(
+    dataset: Dataset, images: list[Image], proposals: Path, files: TrunkFiles, out: Path,
+    workers: int = 1,
+) -> dict:
     """Make the features of ``images`` that are missing or out of date, then the index.
 
-    ``dataset`` is a Dataset, ``images`` some of its Images with regions; ``proposals`` is the
-    folder of proposals, ``deploy`` and ``weights`` are the trunk's (see
-    :class:`objseg.regions.features.CropTrunk`), ``out`` is the folder of the features. The index
-    lists every image of the data set whose features are up to date, and those that an earlier run
-    could not read. Returns {"made", "kept", "whole_image"}, numbers of images, of which the last
-    have no proposed box, and "unreadable", {image id: message}.
+    ``images`` have regions, ``proposals`` is the folder of boxes/, ``out`` that of the features.
+    The index lists every image of the data set whose features are up to date, and those that an
+    earlier run could not read. Returns {"made", "kept", "whole_image"}, numbers of images, of which
+    the last have no proposed box, and "unreadable", {image id: message}.
 
     Raises FeaturesError when an image has no proposal list.
     """
-    out, boxes = Path(out), Path(proposals) / "boxes"
+    boxes = proposals / "boxes"
     if not boxes.is_dir():
         raise FeaturesError(
             f"{boxes} does not exist: the proposed boxes; make them with: "
             f"python tools/make_proposals.py --kind boxes --data {dataset.directory}"
         )
-    trunk = {"weights": sha256(weights), "deploy": sha256(deploy)}
+    trunk = {"weights": sha256(files.weights), "deploy": sha256(files.deploy)}
     ProposalIndex(boxes).check(images)
     jobs = {
         image.id: _job(image, boxes, trunk) for image in dataset.all_images() if image.regions
@@ -59,7 +74,7 @@ def extract(dataset, images, proposals, deploy, weights, out, workers=1, gpu=Non
     }
     asked = [jobs[image.id] for image in images]
     todo = [job for job in asked if job.image.id not in keys]
-    extractor = Extractor(dataset, todo, boxes, deploy, weights, out, gpu)
+    extractor = Extractor(dataset, todo, boxes, files, out)
     unreadable = {}
     kept = len(asked) - len(todo)
     with Progress(len(asked), "features", "image", initial=kept) as progress, \
@@ -114,10 +129,9 @@ def _widths(path):
 class Extractor:
     """Makes the features of job number n; a background process loads the net when it needs it."""
 
-    def __init__(self, dataset, jobs, boxes, deploy, weights, out, gpu):
+    def __init__(self, dataset, jobs, boxes, files, out):
         self.dataset, self.jobs, self.boxes, self.out = dataset, jobs, boxes, out
-        self.net = deploy, weights, gpu
-        self.trunk = None
+        self.files, self.trunk = files, None
 
     def __call__(self, number):
         """Write the file of job ``number``; returns None, or why the image cannot be read."""
@@ -131,7 +145,7 @@ class Extractor:
                 f"{self.boxes / image.id}.txt does not exist: the proposed boxes; make them with: "
                 f"python tools/make_proposals.py --kind boxes --data {self.dataset.directory}"
             )
-        self.trunk = self.trunk or CropTrunk(*self.net)
+        self.trunk = self.trunk or CropTrunk(*self.files)
         features = self.trunk(pixels, boxes)
         ids, truth = [region.id for region in image.regions], [r.box for r in image.regions]
         _, region_fc8 = self.trunk.features(pixels, np.array(truth))
@@ -139,8 +153,10 @@ class Extractor:
         return None
 
 
-def save_features(path, features, region_ids, region_fc8, key):
-    """Write the RegionFeatures of an image, and fc8 (R, D_fc8) of its annotated regions' boxes."""
+def save_features(
+    path: Path, features: RegionFeatures, region_ids: list[str], region_fc8: np.ndarray, key: str
+) -> None:
+    """Write an image's features, and fc8 (R, D_fc8) of its annotated regions' boxes."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for name, value in features._asdict().items():
             file[name] = value
@@ -161,7 +177,7 @@ def write_index(folder, dataset, keys, unreadable, fc7, fc8, trunk):
     }))
 
 
-def saved_key(path):
+def saved_key(path: Path) -> str | None:
     """Return the key of a file of features; None where it is missing or broken."""
     try:
         with h5py.File(path, "r") as file:

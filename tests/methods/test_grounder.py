@@ -18,7 +18,7 @@ from objseg.data.expressions import MAX_WORDS, SPECIALS, Vocabulary
 from objseg.errors import UserError
 from objseg.methods.grounder import GrounderScorer
 from objseg.regions.boxes import box_mask, spatial_features
-from objseg.regions.extraction import extract
+from objseg.regions.extraction import TrunkFiles, extract
 from objseg.regions.features import FeatureReader, FeaturesError, RegionFeatures
 from objseg.regions.proposals import PROPOSALS
 
@@ -34,7 +34,8 @@ def features(scenes, tmp_path_factory):
     folder, dataset = tmp_path_factory.mktemp("grounder"), Dataset(scenes)
     lists = propose(dataset, folder / "proposals")
     images = dataset.images("trainval")
-    extract(dataset, images, folder / "proposals", *write_trunk(folder), folder / "features")
+    trunk = TrunkFiles(*write_trunk(folder))
+    extract(dataset, images, folder / "proposals", trunk, folder / "features")
     return dataset, folder / "features", lists
 
 
@@ -113,7 +114,8 @@ def test_proposals_that_miss_every_region_are_refused(features, tmp_path):
     (tmp_path / "boxes").mkdir()
     for image in dataset.images("trainval"):
         (tmp_path / "boxes" / f"{image.id}.txt").write_text("0 0 0 0\n")
-    extract(dataset, dataset.images("trainval"), tmp_path, *write_trunk(tmp_path), tmp_path / "f")
+    trunk = TrunkFiles(*write_trunk(tmp_path))
+    extract(dataset, dataset.images("trainval"), tmp_path, trunk, tmp_path / "f")
     with pytest.raises(UserError, match="not one of the .* samples .* no box of IoU 0.5"):
         GrounderBatchMaker(settings(features, features=str(tmp_path / "f")))
 

@@ -21,7 +21,7 @@ from objseg.errors import UserError
 from objseg.methods.scrc import ScrcScorer, log_probabilities, pack
 from objseg.regions.boxes import spatial_features
 from objseg.regions.crop_trunk import CropTrunk
-from objseg.regions.extraction import extract
+from objseg.regions.extraction import TrunkFiles, extract
 from objseg.regions.features import FeaturesError, RegionFeatures
 
 RANDOM = np.random.RandomState(0)
@@ -36,7 +36,7 @@ def features(scenes, tmp_path_factory):
     trunk = write_trunk(folder)
     propose(dataset, folder / "proposals")
     images = dataset.images("trainval")
-    extract(dataset, images, folder / "proposals", *trunk, folder / "features")
+    extract(dataset, images, folder / "proposals", TrunkFiles(*trunk), folder / "features")
     return dataset, folder / "features", trunk
 
 

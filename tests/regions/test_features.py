@@ -20,7 +20,7 @@ from objseg.files import REPOSITORY, sha256
 from objseg.geometry import MEAN_BGR
 from objseg.methods.method import Configuration
 from objseg.regions.crop_trunk import CROPS_AT_ONCE, CropTrunk, region_source
-from objseg.regions.extraction import extract
+from objseg.regions.extraction import TrunkFiles, extract
 from objseg.regions.features import FeatureReader, FeaturesError
 from objseg.regions.making import Boxes, make_proposals
 from objseg.regions.proposals import PROPOSALS
@@ -48,7 +48,8 @@ def dataset(scenes, tmp_path):
 def extracted(dataset, trunk, split="trainval", **changes):
     images = [image for image in dataset.images(split) if image.regions]
     return extract(
-        dataset, images, dataset.directory / "proposals", *trunk, dataset.directory / "features",
+        dataset, images, dataset.directory / "proposals", TrunkFiles(*trunk),
+        dataset.directory / "features",
         **changes,
     )
 
