@@ -24,7 +24,7 @@ So texture inhibits itself, and an outline does not (surround suppression: Grigo
 Westenberg, IEEE Transactions on Image Processing 2003).
 """
 
-FULL_EDGE = 2.5
+FULL_EDGE = 1.5
 """Strength from which on an edge counts in full, in mean gradients of the image."""
 
 LEAST_FULL_EDGE = 2.0
