@@ -12,7 +12,7 @@ def run_tool(*words, check=True, **settings):
     command = [sys.executable, *(str(word) for word in words)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=300, **{"cwd": str(REPOSITORY), **settings}
+        **{"cwd": str(REPOSITORY), "timeout": 300, **settings}
     )
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")

@@ -1,5 +1,6 @@
 """The steps of a reproduction: which they are, and that a second run keeps what the first made."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -202,3 +203,17 @@ def test_a_terminated_reproduction_stops_its_training_and_goes_on(small):
     done = small.run("--iterations", 20)
     assert f"lowres_iter_{stopped}.solverstate" in done.stdout
     assert (small.out / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_tenth_of_the_demo_scores_between_the_whole_image_and_the_demo(tmp_path):
+    """README: 62.4 % overall IoU after the demo's 600 scenes and 150 iterations of stage 1."""
+    run_tool("tools/make_demo_data.py", "--out", tmp_path / "raw", "--train", 60, "--val", 1,
+             "--test", 12)
+    run_tool("tools/reproduce.py", "--size", "slim", "--raw", tmp_path / "raw", "--data",
+             tmp_path / "data", "--out", tmp_path / "out", "--no-timing", "--jobs", 1,
+             "--method", "whole-image", "--method", "lowres", "--", "--iterations", 40,
+             "--batch", 8, timeout=900)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    whole, ours = (row["metrics"]["overall_iou"] for row in results["methods"])
+    assert whole + 0.05 < ours < 0.624
