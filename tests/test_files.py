@@ -27,6 +27,12 @@ def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "earlier"
 
 
+def test_a_folder_name_that_is_not_utf8_can_be_written_about(tmp_path):
+    name = os.fsdecode(b"e\xfc")
+    write_text(tmp_path / name / "report", f"made in {name}")
+    assert (tmp_path / name / "report").read_bytes() == b"made in e\\udcfc"
+
+
 def test_progress_in_a_log_is_plain_lines(capsys):
     log = io.StringIO()
     with Progress(8, "draw", "scene", initial=2, interval=0, stream=log) as progress:
