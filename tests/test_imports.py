@@ -1,4 +1,4 @@
-"""What the library's modules import: which need Caffe, and in which direction folders depend."""
+"""Imports of the library: which modules need Caffe, and in which direction folders depend."""
 
 import ast
 import graphlib

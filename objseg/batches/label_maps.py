@@ -1,4 +1,4 @@
-"""What nets over whole images see; the "downsampled" ground truth (paper section 4.2)."""
+"""Inputs and labels of nets over whole images: "downsampled" ground truth (paper section 4.2)."""
 
 from dataclasses import dataclass
 

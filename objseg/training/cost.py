@@ -25,7 +25,7 @@ kernel counts in. On a CPU both losses have one array less.
 """
 
 SHARING = {"Split": ("data",), "Reshape": ("data", "diff"), "Flatten": ("data", "diff")}
-"""What the tops of a layer type share with its bottom, where they hold no memory of their own."""
+"""Arrays that the tops of a layer type share with its bottom: they take no memory of their own."""
 
 
 class LayerCost(NamedTuple):

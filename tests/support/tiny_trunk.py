@@ -1,4 +1,4 @@
-"""What the tests of SCRC and GroundeR share: a tiny trunk, box lists, and an LSTM in numpy."""
+"""Helpers of the tests of SCRC and GroundeR: a tiny trunk, box lists, and an LSTM in numpy."""
 
 import caffe
 import numpy as np

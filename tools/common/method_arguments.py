@@ -60,7 +60,7 @@ def add_methods(parser: argparse.ArgumentParser):
 
 
 class Choice(NamedTuple):
-    """What :func:`add_methods`' options name: a data set, methods, and the output folder.
+    """The data set, methods and output folder that :func:`add_methods`' options name.
 
     ``configurations`` are in the order of Table 1, ``unavailable`` {title: why} of the rows that
     --method all asks for and that lack a file.
