@@ -1,12 +1,12 @@
 """Facts about a data set that stand beside every figure: where pictures and words come from."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
 
 from objseg.data.raw import GAMES, Annotations, image_of
 from objseg.errors import UserError
+from objseg.files import digest
 
 KNOWN = {"images": ("drawn", "photographs"), "expressions": ("people", "program")}
 
@@ -63,14 +63,10 @@ def read_about(raw: Path, annotations: Annotations) -> About:
 
 def _is_referit(annotations: Annotations) -> bool:
     test = annotations.splits["test"]
-    if _digest(test) != REFERIT_TEST:
+    if digest(test) != REFERIT_TEST:
         return False
     if annotations.source == GAMES:  # its checksum is not known: the site is gone
         return True
     members = set(test)
     words = {r: texts for r, texts in annotations.expressions.items() if image_of(r) in members}
-    return _digest(sorted(words.items())) == REFERIT_TEST_WORDS
-
-
-def _digest(content: list) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return digest(sorted(words.items())) == REFERIT_TEST_WORDS

@@ -1,6 +1,5 @@
 """The prepared data set: images, regions, expressions, splits and masks, as tools read them."""
 
-import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from objseg.data.expressions import Vocabulary
 from objseg.data.images import ChangedImageError, read_image
 from objseg.data.masks import MaskError, load_masks
 from objseg.errors import UserError
-from objseg.files import sha256
+from objseg.files import digest, sha256
 
 VERSION = 3
 SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "test": ("test",)}
@@ -130,7 +129,7 @@ class Dataset:
         for split, images in self._images.items():
             content.append(split)
             content += [image._replace(path=image.path and image.path.name) for image in images]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return digest(content)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

@@ -1,14 +1,13 @@
 """The results of an evaluation so far, which an evaluation of the same thing goes on from."""
 
 import contextlib
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from objseg.data.dataset import Sample
-from objseg.files import lock
+from objseg.files import digest, lock
 
 COLUMNS = ("intersection", "union", "xmin", "ymin", "xmax", "ymax")
 """The numbers that a journal keeps of every sample."""
@@ -29,8 +28,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def key_of(identity) -> str:
     """Return a short name for ``identity``, plain values that say what a result depends on."""
-    text = json.dumps(identity, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest(identity)[:16]
 
 
 class Journal:

@@ -36,25 +36,28 @@ class Options:
     cached: bool = True
 
 
-def configure(name: str, size, data: Path, options: Options = Options()) -> Configuration:
+def configure(
+    name: str, size, data: Path | Dataset, options: Options = Options()
+) -> Configuration:
     """Find the files of the method ``name`` and return its Configuration.
 
-    ``size`` is a :class:`models.sizes.Size`, ``data`` the folder of the data set. Raises UserError
-    naming a file that is missing and the command that makes it, or a vocabulary that is not the one
-    that the weights were trained with.
+    ``size`` is a :class:`models.sizes.Size`, ``data`` the data set or its folder. Raises
+    UserError naming a file that is missing and the command that makes it, or a vocabulary that is
+    not the one that the weights were trained with.
     """
-    method, data = METHODS[name], Path(data)
+    method = METHODS[name]
+    folder = data.directory if isinstance(data, Dataset) else Path(data)
     if method.model is None:
         if options.weights is not None:
             raise UserError(f"the method {name} has no weights; leave out {options.weights}")
         return Configuration(name)
     weights = _weights(method, size, options)
     deploy = _deploy(method.model, weights, size, options)
-    vocabulary = _vocabulary(method.model, weights, data, options)
+    vocabulary = _vocabulary(method.model, weights, folder, options)
     check_trained_with(weights, vocabulary)
     return Configuration(
         name, deploy, weights, vocabulary, options.gpu, options.compat_authors,
-        **_regions(method, size, data, options.cached),
+        **_regions(method, size, data, folder, options.cached),
     )
 
 
@@ -114,33 +117,37 @@ def _vocabulary(model, weights, data, options):
     )
 
 
-def _regions(method: Method, size, data, cached):
+def _regions(method: Method, size, data, folder, cached):
     """Fields of the Configuration of a method that chooses among proposals."""
     if method.needs is None or method.needs == "segments" and not cached:
         return {}
     if method.needs == "segments":
-        segments = data / "proposals" / "segments"
+        segments = folder / "proposals" / "segments"
         if not segments.is_dir():
             raise UserError(
                 f"{segments} does not exist: the proposed segments; make them with: "
-                f"python tools/make_proposals.py --kind segments --data {data}"
+                f"python tools/make_proposals.py --kind segments --data {folder}"
             )
-        ProposalIndex(segments).check(Dataset(data).all_images())
+        ProposalIndex(segments).check(_opened(data).all_images())
         return {"proposals": segments}
     if not cached:
         trunk = REPOSITORY / size.pretrained
         require_trunk(trunk, size)
         # it depends on the size alone, whatever the other nets were generated with
         return {"crops": _net(conventional_prototxt(size), "crops", size), "trunk": trunk}
-    features = data / "features" / size.name
+    features = folder / "features" / size.name
     if not (features / "index.json").is_file():
         raise UserError(
             f"{features / 'index.json'} does not exist: the features of the proposed "
-            f"boxes; make them with: python tools/extract_features.py --data {data} "
+            f"boxes; make them with: python tools/extract_features.py --data {folder} "
             f"--size {size.name}"
         )
-    FeatureReader(features).check(Dataset(data))
+    FeatureReader(features).check(_opened(data))
     return {"features": features}
+
+
+def _opened(data):
+    return data if isinstance(data, Dataset) else Dataset(data)
 
 
 def require_trunk(path: Path, size) -> None:

@@ -74,18 +74,9 @@ def extract(
     }
     asked = [jobs[image.id] for image in images]
     todo = [job for job in asked if job.image.id not in keys]
-    extractor = Extractor(dataset, todo, boxes, files, out)
-    unreadable = {}
     kept = len(asked) - len(todo)
-    with Progress(len(asked), "features", "image", initial=kept) as progress, \
-            contextlib.closing(Prefetcher(extractor, workers, count=len(todo))) as results:
-        for job, problem in zip(todo, results):
-            if problem:
-                unreadable[job.image.id] = problem
-                progress.write(f"skipped: {problem}")
-            else:
-                keys[job.image.id] = job.key
-            progress.advance()
+    unreadable = _make(Extractor(dataset, todo, boxes, files, out), workers, kept)
+    keys.update({job.image.id: job.key for job in todo if job.image.id not in unreadable})
     if not keys:
         raise FeaturesError(f"{dataset.directory}: no image to make features of")
     before = _unreadable_before(out, jobs.keys() - keys.keys())
@@ -97,6 +88,19 @@ def extract(
         "whole_image": sum(_is_whole_image(job) for job in asked),
         "unreadable": unreadable,
     }
+
+
+def _make(extractor, workers, kept):
+    """Run the jobs of ``extractor``; returns {id: message} of the images that are unreadable."""
+    jobs, unreadable = extractor.jobs, {}
+    with Progress(kept + len(jobs), "features", "image", initial=kept) as progress, \
+            contextlib.closing(Prefetcher(extractor, workers, count=len(jobs))) as results:
+        for job, problem in zip(jobs, results):
+            if problem:
+                unreadable[job.image.id] = problem
+                progress.write(f"skipped: {problem}")
+            progress.advance()
+    return unreadable
 
 
 def _unreadable_before(out, ids):

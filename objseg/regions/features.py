@@ -4,7 +4,6 @@ A box's crop of the image, resized to the trunk's square input, gives fc7 and fc
 resized alike, gives the context. They are kept in HDF5, a file an image, beside an index.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 
 from objseg.data.dataset import Dataset, Image
 from objseg.errors import UserError
+from objseg.files import digest
 
 VERSION = 2
 """Part of every key; raise it when a change of the code changes the features."""
@@ -48,7 +48,7 @@ def features_key(trunk, boxes: np.ndarray, image: Image) -> str:
     """
     regions = [[region.id, region.box] for region in image.regions]
     parts = [VERSION, trunk, boxes.tolist(), image.sha256, regions]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return digest(parts)
 
 
 class FeatureReader:

@@ -1,6 +1,5 @@
 """Which picture each proposal was made of: a line per file in the index.jsonl beside the files."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from objseg.data.dataset import Image
 from objseg.errors import UserError
-from objseg.files import sha256
+from objseg.files import digest, sha256
 
 
 class ProposalIndex:
@@ -63,8 +62,7 @@ class ProposalIndex:
     def identity(self) -> str:
         """Return one checksum of all files of proposals in the folder."""
         files = sorted(path for path in self.folder.iterdir() if path.suffix in (".npz", ".txt"))
-        digests = [[path.name, self.digest(path)] for path in files]
-        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+        return digest([[path.name, self.digest(path)] for path in files])
 
     def verify(self, path: Path) -> None:
         """Raise UserError where ``path`` is listed, and is not the file that was listed."""

@@ -8,7 +8,7 @@ from google.protobuf import json_format, text_format
 
 from objseg.caffe.names import DATA
 from objseg.data.dataset import Dataset
-from objseg.files import sha256
+from objseg.files import digest, sha256
 from objseg.regions.features import FeatureReader
 from objseg.regions.segments import SegmentReader
 
@@ -55,10 +55,7 @@ def _regions(batches, dataset):
         found["features"] = [keys.get(name) for name in ids]
     if "proposals" in batches:
         found["segments"] = SegmentReader(batches["proposals"]).digests(ids)
-    return {
-        kind: hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-        for kind, parts in found.items()
-    }
+    return {kind: digest(parts)[:16] for kind, parts in found.items()}
 
 
 def _digest(layer):

@@ -6,7 +6,6 @@ vocabulary and the validation's result. The manifest holds a checksum of itself 
 bit in it must not pass for another run's, nor change which snapshot is the best and stays.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from objseg.caffe.weights import WeightsError, check_fits, read_caffemodel
 from objseg.errors import UserError
-from objseg.files import sha256
+from objseg.files import digest, sha256
 
 ENDINGS = (".caffemodel", ".solverstate")
 """Endings of the files that Caffe writes: weights, and the rest of the solver's state."""
@@ -72,7 +71,7 @@ class Snapshot(NamedTuple):
         """
         try:
             found = json.loads(self.manifest.read_text(encoding="utf-8"))
-            if found.pop("sha256") != _checksum(found):
+            if found.pop("sha256") != digest(found):
                 raise ValueError("its sha256 is not the one that was written")
             return found
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -125,11 +124,7 @@ def trained_vocabulary(weights: Path) -> str | None:
 
 def manifest_text(manifest: dict) -> str:
     """Return the text of a manifest, with a checksum of itself."""
-    return json.dumps({**manifest, "sha256": _checksum(manifest)}, indent=1)
-
-
-def _checksum(manifest):
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**manifest, "sha256": digest(manifest)}, indent=1)
 
 
 def learned_net(path: Path) -> bytes:

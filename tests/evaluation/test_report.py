@@ -150,7 +150,7 @@ def test_papers_stand_beside_the_test_split_of_referit_only(dataset, stubs, tmp_
 
 
 def outcome_of(figures):
-    """What results() returns, as far as claims() reads it, from {method: metrics}."""
+    """Return the part of results() that claims() reads, from {method: metrics}."""
     return {"methods": [
         {"method": name, "title": METHODS[name].title, "metrics": metrics}
         for name, metrics in figures.items()

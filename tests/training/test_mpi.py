@@ -231,7 +231,7 @@ def test_evaluation_finds_the_same_on_any_number_of_ranks(scenes, alone, tmp_pat
 
 
 def run_tool(path, *words):
-    """What a process of :func:`mpirun` does: run a tool; SGD takes the place of stage 1's Adam."""
+    """Run a tool in a process of :func:`mpirun`; SGD takes the place of stage 1's Adam."""
     recipes = SIZES["slim"].recipes
     recipes["lowres"] = replace(
         recipes["lowres"], solver="SGD", rate=0.05, momentum=0.9, decay=0.0005

@@ -87,7 +87,7 @@ def chosen(options: argparse.Namespace, **settings) -> Choice:
         try:
             files = weights.get(METHODS[name].model), options.vocabulary, options.prototxt
             configurations.append(configure(
-                name, size, dataset.directory, Options(*files, gpu=options.gpu, **settings)
+                name, size, dataset, Options(*files, gpu=options.gpu, **settings)
             ))
         except UserError as error:
             if "all" not in (options.method or []) or name in options.method:
