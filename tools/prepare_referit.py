@@ -19,15 +19,12 @@ environment.enter()
 
 from pathlib import Path
 
-from common.arguments import REFERIT, Parser, add_workers, positive
+from common.arguments import REFERIT, Parser, add_workers
+from common.preparation import add_words, print_counts
 
-from objseg.data.expressions import MIN_COUNT, Vocabulary
+from objseg.data.expressions import Vocabulary
 from objseg.data.prepare import prepare
-from objseg.data.summary import describe, list_skipped
 from objseg.files import REPOSITORY
-
-SHOWN = 10
-"""Lines about what was skipped that are printed; summary.txt has all."""
 
 
 def main():
@@ -37,10 +34,7 @@ def main():
                         help="raw data set")
     parser.add_argument("--out", type=Path, default=REFERIT, metavar="DIR",
                         help="prepared data set, made or brought up to date")
-    parser.add_argument("--vocabulary", type=Path, metavar="FILE",
-                        help="words, one a line (default: those of the trainval expressions)")
-    parser.add_argument("--min-count", type=positive, default=MIN_COUNT, metavar="N",
-                        help="times a word must occur in trainval to get a row")
+    add_words(parser)
     parser.add_argument("--annotations-only", action="store_true",
                         help="no images and masks: sizes and boxes from the authors' JSON files")
     add_workers(parser)
@@ -49,13 +43,7 @@ def main():
     vocabulary = Vocabulary.load(options.vocabulary) if options.vocabulary else None
     index = prepare(options.raw, options.out, vocabulary, options.min_count,
                     options.annotations_only, options.workers)
-    print(describe(options.out.resolve().name, index["summary"]), end="")
-    skipped = list_skipped(index)
-    for line in skipped[:SHOWN]:
-        print(f"skipped: {line}")
-    if len(skipped) > SHOWN:
-        print(f"skipped: {len(skipped):,} in all, listed in {options.out / 'summary.txt'}")
-    print(f"prepared: {options.out}")
+    print_counts(options.out, index)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@
     python tools/segment.py photo.jpg "the dog" --weights out/demo --out masks
 
 Writes a mask (0 or 255, the picture's own size) and an overlay as PNG for each expression, and
-prints area, box and scores. The picture is turned as its EXIF orientation says.
+prints area, box and scores. The picture is turned as its EXIF orientation says. A word that the
+net does not know is read as one that it knows and that means the same, if there is one: see
+objseg/data/synonyms.txt.
 """
 
 from common import environment
@@ -33,8 +35,8 @@ from objseg.plots import overlay
 def parse():
     """Read the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("image", type=Path, help="a picture, such as a JPEG or PNG file")
-    parser.add_argument("expressions", nargs="+", metavar="expression",
+    parser.add_argument("image", type=Path, nargs="?", help="a picture, such as a JPEG or PNG file")
+    parser.add_argument("expressions", nargs="*", metavar="expression",
                         help="what to segment, in quotes")
     parser.add_argument("--method", choices=("highres", "lowres"), default="highres",
                         help="the model of stage 2 or of stage 1 (default: highres)")
@@ -45,26 +47,45 @@ def parse():
     add_nets(parser)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="folder of the masks and overlays")
+    parser.add_argument("--words", action="store_true",
+                        help="list the words that the net knows, the most frequent first")
+    parser.add_argument("--no-synonyms", dest="synonyms", action="store_false",
+                        help="do not read an unknown word as another one that means the same")
+    parser.add_argument("--guess", action="store_true",
+                        help="segment an expression without a known word too: its mask is a guess")
     add_device(parser)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not (options.expressions or options.words):
+        parser.error("name a picture and, in quotes, at least one expression")
+    return options
 
 
-def check(expressions, vocabulary):
-    """Refuse an expression without a word; warn of words that the net does not know or reads."""
-    for expression in expressions:
-        tokens = tokenize(expression)
-        if not tokens:
-            raise UserError(f"the expression {expression!r} is empty: say what to segment")
-        if len(tokens) > MAX_WORDS:
-            warn(f"{len(tokens)} words in {shorten(expression)}: only the first {MAX_WORDS} are "
-                 "read")
-        read = tokens[:MAX_WORDS]
-        unknown = list(dict.fromkeys(token for token in read if token not in vocabulary))
-        if len(unknown) == len(set(read)):
-            warn(f"no word of {shorten(expression)} is in the vocabulary: the mask is a guess")
-        elif any(map(str.isalnum, unknown)):
-            words = ", ".join(filter(str.isalnum, unknown))  # nobody misses a comma
-            warn(f"not in the vocabulary, read as <unk>: {words}")
+def understand(expression, vocabulary, options):
+    """Return the words that the net is to read, or None without a known one; warn of the others.
+
+    Raises UserError for an empty expression.
+    """
+    tokens = tokenize(expression)
+    if not tokens:
+        raise UserError(f"the expression {expression!r} is empty: say what to segment")
+    if len(tokens) > MAX_WORDS:
+        warn(f"{len(tokens)} words in {shorten(expression)}: only the first {MAX_WORDS} are read")
+    read = expression
+    if options.synonyms:
+        read, substitutes = vocabulary.substitute(expression)
+        for word, other in substitutes.items():
+            print(f"{word}: read as {other}", file=sys.stderr)
+    unknown = []
+    for word in vocabulary.unknown(read):
+        nearest = ", ".join(vocabulary.nearest(word))
+        unknown.append(f"{word}, nearest {nearest}" if nearest else word)
+    named = "; ".join(unknown) or "no word at all"
+    if not (options.guess or vocabulary.known(read)):
+        warn(f"no mask for {shorten(expression)}, which has no known word ({named})")
+        return None
+    if unknown:
+        warn(f"not in the vocabulary, read as <unk>: {named}")
+    return read
 
 
 def warn(message):
@@ -112,20 +133,28 @@ def main():
     """Segment every expression."""
     options = parse()
     size = SIZES[options.size]
-    image = read_image(options.image, oriented=True)
     configuration = configure(
         options.method, size, REPOSITORY / size.data,
         Options(options.weights, options.vocabulary, options.prototxt, options.gpu),
     )
     vocabulary = Vocabulary.load(configuration.vocabulary)
-    check(options.expressions, vocabulary)
+    if options.words:
+        print("\n".join(vocabulary.spoken))
+        return
+    image = read_image(options.image, oriented=True)
+    read = {expression: understand(expression, vocabulary, options)
+            for expression in dict.fromkeys(options.expressions)}
+    expressions = [expression for expression in options.expressions if read[expression]]
+    if not expressions:
+        raise UserError("nothing to segment: --words lists what the net knows, --guess segments "
+                        "expressions without a known word too")
 
     segmenter = Segmenter(
         configuration.deploy, configuration.weights, vocabulary, configuration.gpu
     )
-    names = file_names(options.image, options.expressions)
-    scores = segmenter.scores(image, options.expressions)
-    for name, expression, score in zip(names, options.expressions, scores):
+    names = file_names(options.image, expressions)
+    scores = segmenter.scores(image, [read[expression] for expression in expressions])
+    for name, expression, score in zip(names, expressions, scores):
         mask = score > 0
         write_png(options.out / f"{name}_mask.png", mask.astype(np.uint8) * 255)
         write_png(options.out / f"{name}_overlay.png", overlay(image, mask))

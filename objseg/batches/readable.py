@@ -32,7 +32,7 @@ class ReadableGroups:
     def __init__(self, settings: BatchSettings, group_size: int | None):
         self.split = settings.split
         self.dataset, self.samples = open_split(settings)
-        if self.dataset.image_dir is None:
+        if self.dataset.annotations_only:
             raise UserError(
                 f"{self.dataset.directory}: prepared with --annotations-only; training needs "
                 "images and masks: run tools/prepare_referit.py without it"

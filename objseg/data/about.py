@@ -21,7 +21,8 @@ class About(NamedTuple):
     """Facts about a data set that every report of it tells; None where nobody has said.
 
     ``images`` are "drawn" or "photographs", ``expressions`` those of "people" or of a "program",
-    ``referit`` whether its test split is that of ReferIt, the paper's data set.
+    ``referit`` whether its test split is that of ReferIt, the paper's data set. In a joined set
+    whose sources differ, the first two name each, as "drawn and photographs".
     """
 
     images: str | None = None
@@ -34,9 +35,24 @@ class About(NamedTuple):
         notes = []
         if self.images == "drawn":
             notes.append("synthetic images")
+        elif "drawn" in (self.images or ""):
+            notes.append("some images synthetic")
         if self.expressions == "program":
             notes.append("expressions made by a program")
+        elif "program" in (self.expressions or ""):
+            notes.append("some expressions made by a program")
         return tuple(notes)
+
+
+def join_about(sources: list[About]) -> About:
+    """Return the facts about a data set joined of ``sources``."""
+    def join(facts):
+        names = [name for fact in facts for name in (fact or "unknown").split(" and ")]
+        joined = " and ".join(dict.fromkeys(names))
+        return None if joined == "unknown" else joined
+
+    return About(join(about.images for about in sources),
+                 join(about.expressions for about in sources))
 
 
 def read_about(raw: Path, annotations: Annotations) -> About:

@@ -1,5 +1,6 @@
 """The command that makes a prepared data set, for messages."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -13,29 +14,60 @@ KNOWN = {
 }
 """How the data sets of the README are made."""
 
-def how_to_prepare(directory: Path, index: object = None) -> str:
+
+def how_to_prepare(directory: Path) -> str:
     """Return the command that prepares the data set in ``directory``, again if there is an index.
 
-    ``index`` is the content of its index.json; one that does not name its raw folder does not help.
+    An index.json that does not name the folders that the set was made from does not help. A joined
+    set is made again from its sources on, as one of them may be what has changed.
     """
-    prepare = ["python", "tools/prepare_referit.py", "--raw"]
-    if isinstance(index, dict) and isinstance(index.get("raw"), str):
-        raw = (directory / index["raw"]).resolve()
-        if raw.is_relative_to(Path.cwd()):
-            raw = raw.relative_to(Path.cwd())
-        words = [*prepare, str(raw), "--out", str(directory)]
-        if index.get("image_dir") is None:
-            words.append("--annotations-only")
-        if index.get("min_count") is None:
-            words += ["--vocabulary", str(directory / "vocabulary.txt")]
-        elif index["min_count"] != MIN_COUNT:
-            words += ["--min-count", str(index["min_count"])]
-        return shlex.join(words)
+    try:
+        index = json.loads((directory / "index.json").read_bytes())
+    except (OSError, ValueError):
+        index = None
+    if isinstance(index, dict):
+        if (sources := index.get("sources")) and isinstance(sources, dict) and all(
+                isinstance(entry, dict) and isinstance(entry.get("directory"), str)
+                for entry in sources.values()):
+            return _how_to_join(directory, index)
+        if isinstance(index.get("raw"), str):
+            words = ["--raw", _from_here(directory / index["raw"]), "--out", str(directory)]
+            if index.get("image_dir") is None:
+                words.append("--annotations-only")
+            return _command("prepare_referit", *words, *_words(directory, index))
     for name, command in KNOWN.items():
         if directory.resolve() == REPOSITORY / name:
             return command
-    words = shlex.join([*prepare, "RAW_FOLDER", "--out", str(directory)])
     return (
-        f"{words}, where RAW_FOLDER holds images/, mask/, RealGames.txt and the lists "
+        f"{_command('prepare_referit', '--raw', 'RAW_FOLDER', '--out', str(directory))}, where "
+        "RAW_FOLDER holds images/, mask/, RealGames.txt and the lists "
         "split/referit_{train,val,test}_imlist.txt (see README.md)"
     )
+
+
+def _how_to_join(directory: Path, index: dict) -> str:
+    folders = [Path(_from_here(directory / entry["directory"]))
+               for entry in index["sources"].values()]
+    words = [word for folder in folders for word in ("--data", str(folder))]
+    join = _command("join_datasets", *words, "--out", str(directory), *_words(directory, index))
+    return " && ".join([*map(how_to_prepare, folders), join])
+
+
+def _words(directory: Path, index: dict) -> list[str]:
+    """Return the options that give the set the same words again."""
+    if index.get("min_count") is None:
+        return ["--vocabulary", str(directory / "vocabulary.txt")]
+    if index["min_count"] != MIN_COUNT:
+        return ["--min-count", str(index["min_count"])]
+    return []
+
+
+def _command(tool: str, *words: str) -> str:
+    return shlex.join(["python", f"tools/{tool}.py", *words])
+
+
+def _from_here(folder: Path) -> str:
+    """Name ``folder`` from the working directory where it is in there, else absolutely."""
+    folder = folder.resolve()
+    inside = folder.is_relative_to(Path.cwd())
+    return str(folder.relative_to(Path.cwd()) if inside else folder)

@@ -36,7 +36,8 @@ class Image(NamedTuple):
     """An image: its id, path (None without images), size in pixels, regions, and checksums.
 
     ``sha256`` is that of its file, ``masks_digest`` that of its masks
-    (:func:`objseg.data.masks.masks_digest`); None in a set of annotations only.
+    (:func:`objseg.data.masks.masks_digest`); None in a set of annotations only. ``source`` is the
+    name of the data set that it comes from in a joined one, else "".
     """
 
     id: str
@@ -46,6 +47,19 @@ class Image(NamedTuple):
     regions: tuple
     sha256: str | None = None
     masks_digest: str | None = None
+    source: str = ""
+
+
+class Source(NamedTuple):
+    """A prepared data set's own folder, and the one of its images, None without images."""
+
+    directory: Path
+    images: Path | None
+
+    @property
+    def masks(self) -> Path:
+        """The folder of the packed masks."""
+        return self.directory / "masks"
 
 
 class Sample(NamedTuple):
@@ -60,11 +74,12 @@ class Sample(NamedTuple):
 
 
 class Dataset:
-    """A data set prepared by ``tools/prepare_referit.py``.
+    """A data set prepared by ``tools/prepare_referit.py`` or joined by ``tools/join_datasets.py``.
 
-    ``directory`` holds index.json, vocabulary.txt and masks/<image id>.npz. ``name`` is the name of
-    that folder, ``image_dir`` the folder of the images or None when the set holds annotations only,
-    and ``about`` an About, the facts that stand beside every figure.
+    ``directory`` holds index.json, vocabulary.txt and masks/<image id>.npz; a joined set reads the
+    masks in the folders of its sources. ``name`` is the name of that folder, ``sources`` maps the
+    name of each source to its Source (one of the name "" unless joined), ``annotations_only`` says
+    that there are no images, and ``about`` is an About, the facts that stand beside every figure.
 
     Raises DatasetError when the set is missing or broken.
     """
@@ -72,10 +87,10 @@ class Dataset:
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         self.name = self.directory.resolve().name
-        index = self._read_index()
+        index = read_index(self.directory)
         try:
-            # A relative folder is meant from the data set, so that a checkout can be moved.
-            self.image_dir = index["image_dir"] and (self.directory / index["image_dir"]).resolve()
+            self.sources = _sources(self.directory, index)
+            self.annotations_only = not any(source.images for source in self.sources.values())
             self.about = About(**index["about"])
             self._vocabulary = index["vocabulary"]
             self._images = self._build(index)
@@ -85,22 +100,9 @@ class Dataset:
                 f"make it with: {self._command}"
             ) from error
 
-    def _read_index(self) -> dict:
-        path, index, problem = self.directory / "index.json", None, None
-        try:
-            index = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            problem = "does not exist"
-        except ValueError as error:  # of JSON or UTF-8
-            problem = f"not a readable index ({error})"
-        else:
-            found = index.get("version") if isinstance(index, dict) else type(index).__name__
-            if found != VERSION:
-                problem = f"version {found}, expected {VERSION}"
-        self._command = how_to_prepare(self.directory, index)
-        if problem:
-            raise DatasetError(f"{path}: {problem}; make it with: {self._command}")
-        return index
+    @property
+    def _command(self) -> str:
+        return how_to_prepare(self.directory)
 
     def _build(self, index: dict) -> dict[str, list[Image]]:
         regions = {image: [] for image in index["images"]}
@@ -110,12 +112,14 @@ class Dataset:
             )
         images = {"train": [], "val": [], "test": []}
         for image, entry in index["images"].items():
-            path = self.image_dir and self.image_dir / entry["file"]
+            source = entry.get("source", "")
+            folder = self.sources[source].images
+            path = folder and folder / entry["file"]
             # a set of annotations alone has no checksums
-            checksums = (entry["sha256"], entry["masks"]) if path else ()
+            checksums = (entry["sha256"], entry["masks"]) if path else (None, None)
             images[entry["split"]].append(
                 Image(image, path, entry["width"], entry["height"], tuple(regions[image]),
-                      *checksums)
+                      *checksums, source)
             )
         return images
 
@@ -123,12 +127,15 @@ class Dataset:
     def identity(self) -> str:
         """Checksum of everything that a result depends on; the same for a copy elsewhere.
 
-        It covers the splits, the content of pictures and masks, boxes, expressions and words.
+        It covers the splits, the content of pictures and masks, boxes, expressions, words, and of a
+        joined set the names of the sources.
         """
         content = [self._vocabulary]
         for split, images in self._images.items():
             content.append(split)
-            content += [image._replace(path=image.path and image.path.name) for image in images]
+            for image in images:
+                *facts, source = image._replace(path=image.path and image.path.name)
+                content.append([*facts, source] if source else facts)
         return digest(content)
 
     @cached_property
@@ -197,16 +204,52 @@ class Dataset:
         Raises DatasetError when the set holds annotations only, or the file is missing, broken, or
         another than the one that was prepared.
         """
-        if self.image_dir is None:
+        if image.sha256 is None:
             command = self._command.replace(" --annotations-only", "")
             raise DatasetError(
                 f"{self.directory}: prepared with --annotations-only, so it has no masks; with "
                 f"images and masks at hand run: {command}"
             )
-        path = self.directory / "masks" / f"{image.id}.npz"
+        path = self.sources[image.source].masks / f"{image.id}.npz"
         try:
             return load_masks(path, image.masks_digest)
         except FileNotFoundError:
             raise DatasetError(f"{path} does not exist; run again: {self._command}") from None
         except MaskError as error:
             raise DatasetError(f"{error}; delete it and run again: {self._command}") from error
+
+
+def read_index(directory: Path) -> dict:
+    """Read the index.json of a prepared data set.
+
+    Raises DatasetError when it is missing, not readable or of another version.
+    """
+    path = directory / "index.json"
+    try:
+        index = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        problem = "does not exist"
+    except ValueError as error:  # of JSON or UTF-8
+        problem = f"not a readable index ({error})"
+    else:
+        found = index.get("version") if isinstance(index, dict) else type(index).__name__
+        if found == VERSION:
+            return index
+        problem = f"version {found}, expected {VERSION}"
+    raise DatasetError(f"{path}: {problem}; make it with: {how_to_prepare(directory)}")
+
+
+def _sources(directory: Path, index: dict) -> dict[str, Source]:
+    """Return the Sources of an index by name.
+
+    A relative folder is meant from ``directory``, so that a checkout can be moved.
+    """
+    def folder(name):
+        return name and (directory / name).resolve()
+
+    if "sources" not in index:
+        return {"": Source(directory, folder(index["image_dir"]))}
+    return {
+        name: Source(folder(entry["directory"]), folder(entry["image_dir"]))
+        for name, entry in index["sources"].items()
+    }

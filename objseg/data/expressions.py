@@ -1,5 +1,6 @@
 """Expressions to tokens to numbers, after the authors' text processing (paper 3.1, 4.1)."""
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from objseg.data import synonyms
 from objseg.errors import UserError
 from objseg.files import write_text
 
@@ -20,6 +22,13 @@ MIN_COUNT = 2
 """Times a word must occur in trainval to get a row, unless somebody asks for another number."""
 
 _SEPARATOR = re.compile(r"(\W+)")
+_WORD = re.compile(r"\w+")
+
+_SIDES = {"left": "right", "leftmost": "rightmost", "lefthand": "righthand",
+          "leftside": "rightside", "leftward": "rightward", "leftwards": "rightwards"}
+_MIRRORED = _SIDES | {right: left for left, right in _SIDES.items()}
+
+_GRAMMAR = frozenset("a an and at by from in is of on the to with".split())
 
 
 class VocabularyError(UserError):
@@ -42,6 +51,15 @@ def tokenize(expression: str) -> list[str]:
     """
     tokens = split(expression)
     return tokens[:-1] if tokens[-1:] == ["."] else tokens
+
+
+def mirror(expression: str) -> str:
+    """Exchange left and right in ``expression``, for a picture turned left to right.
+
+    All other text stays as it is. A "right" that means no side, as in "right behind", is exchanged
+    too.
+    """
+    return _WORD.sub(lambda word: _MIRRORED.get(word[0].lower(), word[0]), expression)
 
 
 class Vocabulary:
@@ -155,3 +173,47 @@ class Vocabulary:
     def outputs(self, expression: str) -> list[int]:
         """Rows of the words that the encoder reads of ``expression``, each once: sorted ints."""
         return sorted(set(self.rows(expression)))
+
+    def known(self, expression: str) -> list[str]:
+        """List the words of ``expression`` that have a row, each once; articles and the like not.
+
+        Words beyond MAX_WORDS tokens, which the encoder does not read, do not count.
+        """
+        return [word for word in _words(expression) if word in self and word not in _GRAMMAR]
+
+    def unknown(self, expression: str) -> list[str]:
+        """List the words of ``expression`` without a row, each once; punctuation is no word.
+
+        Words beyond MAX_WORDS tokens, which the encoder does not read, do not count.
+        """
+        return [word for word in _words(expression) if word not in self]
+
+    @property
+    def spoken(self) -> list[str]:
+        """The words that have a letter or digit, in the order of their rows; no specials."""
+        return list(filter(_is_word, self.words[len(SPECIALS):]))
+
+    def nearest(self, word: str, count: int = 3) -> list[str]:
+        """List at most ``count`` of the ``spoken`` words that are spelled like ``word``."""
+        return difflib.get_close_matches(word, self.spoken, count)
+
+    def substitute(self, expression: str) -> tuple[str, dict[str, str]]:
+        """Replace the words without a row by synonyms that have one, see objseg.data.synonyms.
+
+        Returns the new expression and ``{word: its substitute}``. Words with a row, those without
+        a known synonym, and punctuation stay as they are.
+        """
+        found = {word: synonyms.substitute(word, self)
+                 for word in map(str.lower, _WORD.findall(expression)) if word not in self}
+        found = {word: other for word, other in found.items() if other}
+        text = _WORD.sub(lambda word: found.get(word[0].lower(), word[0]), expression)
+        return text, found
+
+
+def _words(expression: str) -> list[str]:
+    """List the words among the tokens that the encoder reads, each once."""
+    return list(dict.fromkeys(filter(_is_word, tokenize(expression)[:MAX_WORDS])))
+
+
+def _is_word(token: str) -> bool:
+    return any(map(str.isalnum, token))

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 
 from objseg.data.about import read_about
@@ -12,7 +13,13 @@ from objseg.data.dataset import VERSION
 from objseg.data.expressions import MIN_COUNT, Vocabulary
 from objseg.data.packing import PrepareError, is_ours, pack_image
 from objseg.data.raw import Annotations, read_annotations
-from objseg.data.summary import describe, expressions_of, list_skipped, summarize
+from objseg.data.summary import (
+    count_problems,
+    describe,
+    expressions_of,
+    list_skipped,
+    summarize,
+)
 from objseg.files import REPOSITORY, Progress, atomic_path
 from objseg.parallel.cores import available_cores
 from objseg.parallel.prefetch import Prefetcher
@@ -47,8 +54,8 @@ def prepare(
         records = _pack_images(raw, out, regions, workers or available_cores())
     index = {
         "version": VERSION,
-        "raw": _portable(raw, out),
-        "image_dir": None if annotations_only else _portable(raw / "images", out),
+        "raw": portable(raw, out),
+        "image_dir": None if annotations_only else portable(raw / "images", out),
         "about": about._asdict(),
         "min_count": None if vocabulary else min_count,
         **_entries(annotations, regions, records),
@@ -56,15 +63,12 @@ def prepare(
     if not index["regions"]:
         first = "".join(f"; the first problem: {line}" for line in list_skipped(index)[:1])
         raise PrepareError(f"{raw}: no region of any split could be used{first}")
-    if vocabulary is None and (expressions := expressions_of(index, "trainval")):
-        vocabulary = Vocabulary.build(expressions, min_count)
-    notes = Counter({
+    notes = count_problems(index, annotations) + Counter({
         "image without expression": list(regions.values()).count([]),
         "mask resized to its image": sum(record["resized"] for record in records.values()),
         "region without expression": _count_unspoken(raw, annotations, annotations_only),
     })
-    index["summary"] = summarize(index, annotations, vocabulary, notes)
-    _write(out, index, vocabulary)
+    write_index(out, index, annotations.source, vocabulary, notes)
     return index
 
 
@@ -102,9 +106,7 @@ def _pack_images(
                 f"{raw / folder}: no such folder; expected ReferIt's images/ and mask/ in {raw} "
                 "(--annotations-only prepares expressions and counts without them)"
             )
-    for path in (out / "masks").glob("*.npz"):
-        if path.stem not in regions and is_ours(path):  # of an earlier split list
-            path.unlink()
+    remove_masks(out, regions)  # those of an earlier split list
     tasks, records = list(regions.items()), {}
 
     def pack(number):
@@ -158,8 +160,25 @@ def _count_unspoken(raw: Path, annotations: Annotations, annotations_only: bool)
     return len(listed - set(annotations.expressions))
 
 
-def _write(out: Path, index: dict, vocabulary: Vocabulary | None) -> None:
-    """Write vocabulary.txt, summary.txt and last index.json, which holds the words' checksum."""
+def remove_masks(out: Path, kept: Container[str]) -> None:
+    """Delete prepare's files of masks in ``out``, except those of the images ``kept``."""
+    for path in (out / "masks").glob("*.npz"):
+        if path.stem not in kept and is_ours(path):
+            path.unlink()
+
+
+def write_index(
+    out: Path, index: dict, source: str, vocabulary: Vocabulary | None, notes: Counter
+) -> None:
+    """Complete ``index`` and write vocabulary.txt, summary.txt and last index.json into ``out``.
+
+    ``source`` and ``notes`` are those of :func:`objseg.data.summary.summarize`. Without a
+    ``vocabulary`` one is built from the trainval expressions, if there are any, with the index's
+    min_count. The index gets the summary and the words' checksum.
+    """
+    if vocabulary is None and (expressions := expressions_of(index, "trainval")):
+        vocabulary = Vocabulary.build(expressions, index["min_count"])
+    index["summary"] = summarize(index, source, vocabulary, notes)
     index["vocabulary"] = None
     if vocabulary is None:
         (out / "vocabulary.txt").unlink(missing_ok=True)
@@ -179,7 +198,7 @@ def _replace(path: Path, content: bytes) -> None:
             temporary.write_bytes(content)
 
 
-def _portable(folder: Path, out: Path) -> str:
+def portable(folder: Path, out: Path) -> str:
     """Name ``folder`` relative to ``out`` when both move with the checkout, else absolutely."""
     folder, out = folder.resolve(), out.resolve()
     if folder.is_relative_to(REPOSITORY) and out.is_relative_to(REPOSITORY):

@@ -7,30 +7,33 @@ from objseg.data.expressions import MAX_WORDS, Vocabulary, split, tokenize
 from objseg.data.raw import Annotations
 
 
-def summarize(
-    index: dict, annotations: Annotations, vocabulary: Vocabulary | None, notes: Counter
-) -> dict:
+def summarize(index: dict, source: str, vocabulary: Vocabulary | None, notes: Counter) -> dict:
     """Count what the prepared data set holds and what was left out.
 
-    ``index`` is that of ``prepare``, still without its summary; ``notes`` are counts of its own.
+    ``index`` is one still without its summary, ``source`` names where the expressions come from;
+    ``notes`` are further counts.
     """
-    images, regions = index["images"], index["regions"]
-    notes = annotations.counts + notes
-    notes.update(entry["reason"] for entry in index["skipped"] if "split" in entry)
-    for region, entry in regions.items():
-        if annotations.boxes.get(region, entry["box"]) != entry["box"]:
-            notes["box other than in referit_bbox.json"] += 1
-    for image, entry in images.items():
-        size = [entry["width"], entry["height"]]
-        if annotations.sizes.get(image, size) != size:
-            notes["size other than in referit_imsize.json"] += 1
     return {
-        "source": annotations.source,
-        "annotations only": index["image_dir"] is None,
+        "source": source,
+        "annotations only": not any("sha256" in entry for entry in index["images"].values()),
         "splits": {name: _count_split(index, parts) for name, parts in SPLITS.items()},
         "notes": {reason: number for reason, number in sorted(notes.items()) if number},
         **_count_words(index, vocabulary),
     }
+
+
+def count_problems(index: dict, annotations: Annotations) -> Counter:
+    """Count, by reason, what was passed over and where the authors' files differ from the masks."""
+    notes = annotations.counts.copy()
+    notes.update(entry["reason"] for entry in index["skipped"] if "split" in entry)
+    for region, entry in index["regions"].items():
+        if annotations.boxes.get(region, entry["box"]) != entry["box"]:
+            notes["box other than in referit_bbox.json"] += 1
+    for image, entry in index["images"].items():
+        size = [entry["width"], entry["height"]]
+        if annotations.sizes.get(image, size) != size:
+            notes["size other than in referit_imsize.json"] += 1
+    return notes
 
 
 def expressions_of(index: dict, name: str) -> list[str]:

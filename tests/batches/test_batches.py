@@ -136,10 +136,10 @@ def test_the_stream_is_the_same_for_any_number_of_workers(scenes):
 def test_an_unreadable_image_is_replaced_and_named(scenes, tmp_path):
     data = tmp_path / "demo"
     shutil.copytree(scenes, data)
-    shutil.copytree(Dataset(scenes).image_dir, tmp_path / "images")
+    shutil.copytree(Dataset(scenes).sources[""].images, tmp_path / "images")
     index = (data / "index.json").read_text()
-    old = os.path.relpath(Dataset(scenes).image_dir, scenes)
-    for name in (old, str(Dataset(scenes).image_dir)):
+    old = os.path.relpath(Dataset(scenes).sources[""].images, scenes)
+    for name in (old, str(Dataset(scenes).sources[""].images)):
         index = index.replace(f'"image_dir": "{name}"', f'"image_dir": "{tmp_path}/images"')
     (data / "index.json").write_text(index)
     maker = OursBatchMaker(settings(data, batch=2))

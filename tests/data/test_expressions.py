@@ -12,9 +12,11 @@ from objseg.data.expressions import (
     UNK,
     Vocabulary,
     VocabularyError,
+    mirror,
     split,
     tokenize,
 )
+from objseg.data.synonyms import read_table
 from objseg.files import REPOSITORY
 
 SHARED = Path(os.environ.get("OBJSEG_SHARED", REPOSITORY.parent / "shared"))
@@ -163,3 +165,109 @@ def test_the_authors_vocabulary_is_accepted(referit):
     assert len(vocabulary) == 8803
     tokens, _ = vocabulary.encode("people on the left, in front")
     assert UNK not in tokens
+
+
+# Words that a vocabulary lacks
+
+
+@pytest.fixture
+def couch():
+    return Vocabulary([*SPECIALS, "on", "the", "couch", "person", "car", "left", "shoes", ",", "2"])
+
+
+def test_known_and_unknown_words_are_each_named_once(couch):
+    assert couch.unknown("The zebra, the zebras; person 2 3!") == ["zebra", "zebras", "3"]
+    assert couch.known("The zebra, person on PERSON 2") == ["person", "2"]  # no article
+    assert couch.unknown("...") == couch.known("on the") == couch.unknown("") == []
+    beyond = "car " * 20 + "zebra"
+    assert couch.unknown(beyond) == [] and couch.known(beyond) == ["car"]
+
+
+def test_the_nearest_words_are_those_of_like_spelling(couch):
+    assert couch.nearest("persons") == ["person"]
+    assert couch.nearest("cars, lefts", 1) == [] and couch.nearest("xylophone") == []
+    words = Vocabulary([*SPECIALS, *(f"tree{n}" for n in range(9))])
+    assert len(words.nearest("tree")) == 3 and len(words.nearest("tree", 5)) == 5
+    assert not set(words.nearest("<unk>", 9)) & set(SPECIALS)
+
+
+def test_spoken_words_go_by_row_without_specials_and_punctuation(couch):
+    assert couch.spoken == ["on", "the", "couch", "person", "car", "left", "shoes", "2"]
+
+
+@pytest.mark.parametrize("expression, read, substitutes", [
+    ("Sofa on the LEFT.", "couch on the LEFT.", {"sofa": "couch"}),
+    ("sofas, cars", "couch, car", {"sofas": "couch", "cars": "car"}),
+    ("the guy's shoe", "the person's shoes", {"guy": "person", "shoe": "shoes"}),  # guy, man
+    ("Women", "person", {"women": "person"}),
+    ("people", "person", {"people": "person"}),
+    ("zebra", "zebra", {}),
+    ("couch, person", "couch, person", {}),
+    ("", "", {}),
+])
+def test_unknown_words_are_replaced_by_synonyms_with_a_row(couch, expression, read, substitutes):
+    assert couch.substitute(expression) == (read, substitutes)
+
+
+def test_the_first_alternative_of_a_line_and_the_nearest_line_win():
+    words = Vocabulary([*SPECIALS, "person", "man", "road", "ground"])
+    assert words.substitute("guy street") == ("man road", {"guy": "man", "street": "road"})
+
+
+@pytest.mark.parametrize("word", ["is", "his", "as", "grass", "dress", "bus"])
+def test_an_s_that_is_no_plural_stays(word):
+    rows = {word[:-1], word[:-2]} - {""}
+    assert Vocabulary([*SPECIALS, *rows]).substitute(word) == (word, {})
+
+
+def test_the_table_of_synonyms_is_clean():
+    table = read_table()
+    for word, others in table.items():
+        assert word not in others and len(others) == len(set(others)) > 0, word
+        assert all(tokenize(text) == [text] and text.isalnum() for text in (word, *others)), word
+
+
+def test_each_synonym_is_found_when_it_alone_has_a_row():
+    for word, others in read_table().items():
+        for other in others:
+            assert Vocabulary([*SPECIALS, other]).substitute(word) == (other, {word: other})
+
+
+def test_the_real_expressions_keep_their_words(referit):
+    """A word with a row is not replaced; what replaces another has one."""
+    words = Vocabulary.load(referit / "vocabulary_referit.txt")
+    expressions = json.loads((referit / "referit_query_test.json").read_text()).values()
+    for expression in [text for texts in expressions for text in texts][:5000]:
+        read, substitutes = words.substitute(expression)
+        assert not substitutes or set(substitutes) <= set(words.unknown(expression))
+        assert set(substitutes.values()) <= set(words.words)
+        assert len(tokenize(read)) == len(tokenize(expression))
+        if not substitutes:
+            assert read == expression
+
+
+# Left and right
+
+
+@pytest.mark.parametrize("expression, mirrored", [
+    ("person on the left", "person on the right"),
+    ("leftmost car, far right.", "rightmost car, far left."),
+    ("Left-hand side", "right-hand side"),
+    ("bright leftover", "bright leftover"),
+    ("left of right", "right of left"),
+    ("", ""),
+])
+def test_mirroring_exchanges_left_and_right_alone(expression, mirrored):
+    assert mirror(expression) == mirrored
+
+
+def test_mirroring_twice_changes_no_token(referit):
+    expressions = json.loads((referit / "referit_query_test.json").read_text()).values()
+    changed = 0
+    for expression in [text for texts in expressions for text in texts]:
+        once = mirror(expression)
+        assert tokenize(mirror(once)) == tokenize(expression)
+        pairs = list(zip(tokenize(expression), tokenize(once), strict=True))
+        assert all(("left" in word or "right" in word) for word, new in pairs if word != new)
+        changed += once != expression
+    assert changed > 10000  # a fifth or more of the expressions names a side

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
+from support.raw_data import GAMES, Raw
 
 from objseg.data.about import About
 from objseg.data.dataset import Dataset, DatasetError
@@ -24,58 +25,12 @@ from objseg.files import REPOSITORY
 from objseg.parallel.prefetch import WorkerError
 
 SHARED = Path(os.environ.get("OBJSEG_SHARED", REPOSITORY.parent / "shared"))
-GAMES = [
-    "1_1.jpg~sky~.5~.1",
-    "1_2.jpg~red car~.5~.9",
-    "1_2.jpg~red car~.4~.8",  # another player, the same words
-    "2_10.jpg~tree~.1~.2",
-    "2_2.jpg~sky on top~.1~.2",
-    "3_1.jpg~tree~.3~.3",
-    "4_1.jpg~the sky.~.3~.3",
-]
 
 
 def masks_of(dataset, name):
     """Read the masks of the image called ``name``."""
     (image,) = [image for image in dataset.all_images() if image.id == name]
     return dataset.masks(image)
-
-
-class Raw:
-    """A small data set in ReferIt's layout: images of 8x6 pixels, two in train, one each else."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        for name in ("images", "mask", "split"):
-            (folder / name).mkdir(parents=True)
-        for image in "1234":
-            self.image(f"{image}.jpg", np.full((6, 8, 3), 90, np.uint8))
-        for number, region in enumerate(("1_1", "1_2", "2_2", "2_10", "3_1", "4_1")):
-            mask = np.zeros((6, 8), bool)
-            mask[1:3, number:number + 2] = True
-            self.mask(region, mask)
-        self.split("train", "2 1")
-        self.split("val", "3")
-        self.split("test", "4")
-        self.games(GAMES)
-
-    def image(self, name, pixels):
-        assert cv2.imwrite(str(self.folder / "images" / name), pixels)
-
-    def mask(self, region, mask, dtype="uint8"):
-        path = self.folder / "mask" / f"{region}.mat"
-        scipy.io.savemat(path, {"segimg_t": np.where(mask, 0, 1).astype(dtype)})
-
-    def split(self, name, images, end="\n"):
-        path = self.folder / "split" / f"referit_{name}_imlist.txt"
-        path.write_bytes("".join(image + end for image in images.split()).encode())
-
-    def games(self, lines, end="\n", encoding="utf-8"):
-        data = "".join(line + end for line in lines).encode(encoding)
-        (self.folder / "RealGames.txt").write_bytes(data)
-
-    def json(self, name, content):
-        (self.folder / f"referit_{name}.json").write_text(json.dumps(content))
 
 
 @pytest.fixture
@@ -341,7 +296,7 @@ def test_annotations_alone_make_an_index(raw, ready):
     raw.json("imsize", {"1.jpg": [8, 6], "2.jpg": [8, 6], "4.jpg": [8, 6]})
     raw.json("bbox", {"1_1": [0, 0, 3, 2], "1_2": [0, 1, 1, 2], "4_1": [0, 0, 7, 5]})
     index, dataset = ready(annotations_only=True)
-    assert dataset.image_dir is None and index["summary"]["annotations only"]
+    assert dataset.annotations_only and index["summary"]["annotations only"]
     assert dataset.images("train")[1].regions[0].box == (0, 0, 3, 2)
     assert reasons(index) == {
         ("image 3", "no size in referit_imsize.json"),

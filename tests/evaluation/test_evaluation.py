@@ -151,7 +151,7 @@ def test_an_unreadable_picture_is_an_error_before_anything_is_scored(
     if before:
         run(dataset, tmp_path)
         del fake[:]
-    path = dataset.image_dir / "4.jpg"
+    path = dataset.sources[""].images / "4.jpg"
     whole = path.read_bytes()
     path.unlink()
     if content is not None:
@@ -167,7 +167,7 @@ def test_an_unreadable_picture_is_an_error_before_anything_is_scored(
 def test_a_changed_picture_is_refused_by_name(dataset, fake, tmp_path, before):
     if before:
         run(dataset, tmp_path)
-    cv2.imwrite(str(dataset.image_dir / "1.jpg"), np.zeros((44, 60, 3), np.uint8))
+    cv2.imwrite(str(dataset.sources[""].images / "1.jpg"), np.zeros((44, 60, 3), np.uint8))
     with pytest.raises(DatasetError, match=r"1\.jpg: another picture.*prepare_referit\.py"):
         run(dataset, tmp_path)
 
@@ -187,7 +187,7 @@ def test_results_of_other_pictures_or_masks_are_not_used(dataset, fake, tmp_path
     run(dataset, tmp_path)
     index = json.loads((dataset.directory / "index.json").read_text())
     if what == "sha256":
-        path = dataset.image_dir / "3.jpg"
+        path = dataset.sources[""].images / "3.jpg"
         cv2.imwrite(str(path), np.zeros((52, 60, 3), np.uint8))
         index["images"]["3"]["sha256"] = sha256(path)
     else:

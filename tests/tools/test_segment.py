@@ -174,13 +174,12 @@ def test_empty_expression_is_a_clear_error(segment, tmp_path, expression):
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("xylophone", 'no word of "xylophone" is in the vocabulary'),
-        ("!!!", 'no word of "!!!" is in the vocabulary'),
         ("red zebra left zebra", "not in the vocabulary, read as <unk>: zebra\n"),
         ("red " * 500, "500 words in \"red red"),
         ("sky " + "ä" * 200, "read as <unk>: äää"),
+        ("sky and card", "read as <unk>: and; card, nearest car"),
     ],
-    ids=["unknown", "punctuation", "partly unknown", "long", "long word"],
+    ids=["partly unknown", "long", "long word", "misspelled"],
 )
 def test_odd_expressions_give_a_mask_and_a_warning(segment, tmp_path, expression, message):
     path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
@@ -188,6 +187,43 @@ def test_odd_expressions_give_a_mask_and_a_warning(segment, tmp_path, expression
     assert status == 0
     assert "warning: " in messages and message in messages
     assert len(pictures) == 2
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [("the xylophone", "the; xylophone"), ("!!!", "no word at all"), ("cars", "cars, nearest car")],
+)
+def test_without_a_known_word_there_is_a_mask_only_when_asked_for(
+    segment, tmp_path, expression, why
+):
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    refusal = f'no mask for "{expression}", which has no known word ({why}'
+    plain = ("--no-synonyms",)
+    status, text, messages, pictures = segment(path, expression, options=plain)
+    assert (status, text, pictures) == (1, "", {})
+    assert refusal in messages and "error: nothing to segment" in messages
+    status, _, messages, pictures = segment(path, expression, "red car", options=plain)
+    assert status == 0 and refusal in messages
+    assert set(pictures) == {"a_red-car_mask.png", "a_red-car_overlay.png"}
+    status, _, messages, pictures = segment(path, expression, options=(*plain, "--guess"))
+    assert status == 0 and "no mask" not in messages and len(pictures) == 4
+
+
+def test_a_synonym_is_named_and_gives_the_mask_of_the_word_it_is_read_as(segment, tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    status, _, messages, pictures = segment(path, "red automobile", "red car")
+    assert (status, messages) == (0, "automobile: read as car\n")
+    np.testing.assert_array_equal(pictures["a_red-automobile_mask.png"],
+                                  pictures["a_red-car_mask.png"])
+    _, _, messages, _ = segment(path, "red automobile", options=("--no-synonyms",))
+    assert "read as <unk>: automobile" in messages
+
+
+def test_the_words_are_listed_without_a_picture(segment):
+    status, text, messages, _ = segment("--words")
+    assert (status, messages, text.split()) == (0, "", ["car", "left", "red", "sky"])
+    status, _, messages, _ = segment("photo.jpg")
+    assert status == 2 and "at least one expression" in messages
 
 
 def test_five_hundred_words_are_read_up_to_the_twentieth(segment, tmp_path):

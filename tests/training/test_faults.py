@@ -301,7 +301,7 @@ def test_a_dead_worker_ends_training_with_a_snapshot(scenes, tmp_path):
 def test_images_that_vanish_are_told_and_training_goes_on(scenes, tmp_path):
     data, out = tmp_path / "data", tmp_path / "out"
     shutil.copytree(scenes, data)
-    shutil.copytree(Dataset(scenes).image_dir, data / "images")
+    shutil.copytree(Dataset(scenes).sources[""].images, data / "images")
     index = json.loads((data / "index.json").read_text())
     (data / "index.json").write_text(json.dumps({**index, "image_dir": "images"}))
     images = Dataset(data).images("train")
