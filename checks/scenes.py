@@ -66,4 +66,4 @@ def _random_features(dataset, folder, widths):
                            image.width, image.height),
             [region.id for region in image.regions], draw(len(truth), fc8), keys[image.id],
         )
-    write_index(folder, dataset, keys, {}, fc7, fc8, "random")
+    write_index(folder, dataset, keys, fc7, fc8, "random")

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ def time_start(options: Options) -> dict:
     """
     deploy, weights = options.prototxt("deploy", "highres"), options.work / "random.caffemodel"
     caffe.Net(str(deploy), caffe.TEST).save(str(weights))
+    shutil.copy(options.data / "vocabulary.txt", options.work / "highres_vocabulary.txt")
     began = time.perf_counter()
     load_net(deploy, weights)
     load = time.perf_counter() - began
@@ -31,8 +33,7 @@ def time_start(options: Options) -> dict:
         "Python and import caffe": [python, "-c", "import caffe"],
         "tools/segment.py, one image and one expression": [
             python, "tools/segment.py", image.path, image.regions[0].expressions[0],
-            "--size", options.size, "--weights", weights,
-            "--vocabulary", options.data / "vocabulary.txt", "--out", options.work / "masks",
+            "--size", options.size, "--weights", weights, "--out", options.work / "masks",
         ],
     }
     if "OBJSEG_INSIDE" in os.environ:  # elsewhere Caffe is installed, and the tool not needed

@@ -89,14 +89,6 @@ def net_input(square: np.ndarray) -> np.ndarray:
     return (square.astype(np.float32) - MEAN_BGR).transpose(2, 0, 1)
 
 
-def _at_input_size(score, placement):
-    """Bring a response map (h, w) to the input's size (S, S) bilinearly."""
-    size = placement.size
-    if score.shape == (size, size):
-        return score
-    return cv2.resize(score, (size, size), interpolation=cv2.INTER_LINEAR)
-
-
 def score_on_image(score: np.ndarray, placement: Placement) -> np.ndarray:
     """Map a response map back onto the image.
 
@@ -104,23 +96,10 @@ def score_on_image(score: np.ndarray, placement: Placement) -> np.ndarray:
     input size (this is the bilinear upsampling of the paper's low resolution row in Table 1), the
     padding is cut off, and the rest is resized bilinearly. Returns float32 (height, width).
     """
-    inner = np.ascontiguousarray(_at_input_size(score, placement)[placement.window])
+    square = (placement.size, placement.size)
+    if score.shape != square:
+        score = cv2.resize(score, square, interpolation=cv2.INTER_LINEAR)
+    inner = np.ascontiguousarray(score[placement.window])
     return cv2.resize(
         inner, (placement.width, placement.height), interpolation=cv2.INTER_LINEAR
     )
-
-
-def authors_score_on_image(score: np.ndarray, placement: Placement) -> np.ndarray:
-    """Map a response map back onto the image as the authors' TensorFlow evaluation does.
-
-    The score, brought to the input size as in :func:`score_on_image`, is first made binary
-    (``>= 1e-9``). The binary square is resized so that it holds the image at its original size,
-    and the image is cut out of it. The authors count every pixel that is then not zero, hence the
-    result (height, width) float32 in [0, 1] is a score that, like any other, means foreground where
-    it is > 0. It grows a region by up to one input pixel on every side.
-    """
-    binary = (_at_input_size(score, placement) >= 1e-9).astype(np.float32)
-    side = max(placement.height, placement.width)
-    square = cv2.resize(binary, (side, side), interpolation=cv2.INTER_LINEAR)
-    top, left = (side - placement.height) // 2, (side - placement.width) // 2
-    return square[top : top + placement.height, left : left + placement.width]

@@ -16,15 +16,6 @@ TENTHS = (5, 6, 7, 8, 9)
 NAMES = tuple(f"precision@0.{tenths}" for tenths in TENTHS) + ("overall_iou", "mean_iou")
 """Metrics, in Table 1's order; the mean IoU is ours."""
 
-LENGTHS = (
-    *((str(count), count, count) for count in range(6)),
-    ("6–7", 6, 7), ("8–10", 8, 10), ("11+", 11, np.inf),
-)
-"""Groups of expressions: label, least and greatest number of words, inclusive.
-
-Three in five of the expressions of the ReferIt test split have at most three words.
-"""
-
 
 def areas(prediction: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
     """Return intersection and union of two boolean masks (H, W), in pixels.
@@ -84,21 +75,6 @@ def bootstrap(
     ])
     bounds = np.percentile(_metrics(draws), (2.5, 97.5), axis=0)
     return dict(zip(NAMES, bounds.T.tolist()))
-
-
-def by_length(intersections, unions, lengths) -> list[tuple[str, dict[str, float]]]:
-    """Break the metrics down by expression length.
-
-    ``lengths`` (N,) int is the number of words of every sample's expression. Returns a list of
-    (label, summary) for the groups of ``LENGTHS`` that hold a sample.
-    """
-    intersections, unions, lengths = map(np.asarray, (intersections, unions, lengths))
-    table = []
-    for label, least, greatest in LENGTHS:
-        chosen = (least <= lengths) & (lengths <= greatest)
-        if chosen.any():
-            table.append((label, summarize(intersections[chosen], unions[chosen])))
-    return table
 
 
 def _columns(intersections, unions):

@@ -5,6 +5,8 @@ import base64
 import cv2
 import numpy as np
 
+from objseg.data.masks import resize_nearest
+
 PREDICTION_BGR = ((235, 30, 215), (0, 225, 255))
 """Colours of a prediction: magenta and yellow, of which one is far from anything."""
 
@@ -41,20 +43,12 @@ def overlay(
 
 
 def contrasting(image: np.ndarray, region: np.ndarray) -> tuple[int, int, int]:
-    """Return the one of ``PREDICTION_BGR`` that differs most from ``image`` in ``region``.
+    """Return the one of ``PREDICTION_BGR`` that differs most from the mean colour of a ``region``.
 
-    ``image`` is BGR uint8 (H, W, 3), ``region`` bool (H, W). The distance to a colour is that in
-    CIE Lab which nine in ten of the pixels exceed.
+    ``image`` is BGR uint8 (H, W, 3), ``region`` bool (H, W).
     """
-    pixels = image[region]
-    if not len(pixels):
-        return PREDICTION_BGR[0]
-    pixels = pixels[:: 1 + len(pixels) // 10_000]
-    colours = np.concatenate([PREDICTION_BGR, pixels])[None] / np.float32(255)
-    lab = cv2.cvtColor(colours.astype(np.float32), cv2.COLOR_BGR2Lab)[0]
-    count = len(PREDICTION_BGR)
-    distances = np.linalg.norm(lab[count:, None] - lab[:count], axis=2)  # (pixels, colours)
-    return PREDICTION_BGR[np.percentile(distances, 10, axis=0).argmax()]
+    mean = image[region].mean(axis=0) if region.any() else np.zeros(3)
+    return max(PREDICTION_BGR, key=lambda colour: np.linalg.norm(mean - colour))
 
 
 def thumbnail(
@@ -62,11 +56,10 @@ def thumbnail(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Shrink ``image`` and bool ``masks`` so that no side exceeds ``side`` pixels."""
     scale = min(1.0, side / max(image.shape[:2]))
-    shape = tuple(max(1, round(length * scale)) for length in image.shape[1::-1])
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
     return (
-        cv2.resize(image, shape, interpolation=cv2.INTER_AREA),
-        [cv2.resize(mask.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST).astype(bool)
-         for mask in masks],
+        cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA),
+        [resize_nearest(mask, height, width) for mask in masks],
     )
 
 

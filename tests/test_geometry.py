@@ -118,32 +118,3 @@ def test_coarse_response_map_is_upsampled_bilinearly():
     result = geometry.score_on_image(coarse, Placement(512, 512, 512))
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
-
-@pytest.mark.parametrize(("height", "width"), [(480, 360), (360, 480), (37, 301), (1, 1)])
-def test_authors_mapping_equals_their_resize_and_crop(height, width):
-    score = scipy.ndimage.gaussian_filter(np.random.RandomState(2).randn(128, 128), 6)
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    square = skimage.transform.resize(
-        (score >= 1e-9).astype(np.float64), (side, side), order=1, mode="edge",
-        anti_aliasing=False,
-    )
-    result = geometry.authors_score_on_image(
-        score.astype(np.float32), Placement(height, width, 128)
-    )
-    assert result.shape == (height, width)
-    np.testing.assert_allclose(
-        result, square[top : top + height, left : left + width], atol=1e-4
-    )
-
-
-def test_authors_mapping_grows_a_region_and_drops_a_zero_score():
-    score = np.full((8, 8), -1.0, np.float32)
-    score[2:6, 2:6] = 1
-    placement = Placement(32, 32, 8)
-    ours = geometry.score_on_image(score, placement) > 0
-    theirs = geometry.authors_score_on_image(score, placement) > 0
-    assert ours.sum() == 16 * 16 - 4  # the corners are rounded
-    assert theirs.sum() == 20 * 20
-    assert not (ours & ~theirs).any()
-    assert not geometry.authors_score_on_image(np.zeros((8, 8), np.float32), placement).any()

@@ -43,8 +43,6 @@ def parse():
     add_net_workers(parser)
     parser.add_argument("--mpi", action="store_true",
                         help="be one of the processes of mpirun, which share the images")
-    parser.add_argument("--compat-authors", action="store_true",
-                        help="map masks to the image as the authors' TensorFlow code does")
     return parser.parse_args()
 
 
@@ -58,7 +56,7 @@ def write_report(request, out, by_pass, unavailable):
     if request.limit is not None:  # the report of all samples stays
         report = out / f"first{request.limit}"
     write_results(report, outcome, evaluations)
-    write_page(report, outcome, gallery(request.dataset, by_pass, out / "journal"))
+    write_page(report, outcome, gallery(request.dataset, by_pass))
     print(f"\nreport: {report / 'report.html'}")
 
 
@@ -68,7 +66,7 @@ def main():
     ranks = open_ranks(options.mpi)
     with contextlib.ExitStack() as stack:
         with ranks.together():
-            choice = chosen(options, compat_authors=options.compat_authors)
+            choice = chosen(options)
             configurations = choice.configurations
             if options.gpu is not None:
                 gpu = options.gpu + ranks.local_rank

@@ -13,13 +13,13 @@ environment.enter(blas_threads=1)  # processes use the cores better than threads
 from pathlib import Path
 
 from common.arguments import (
-    Parser, add_data, add_device, add_net_workers, add_size, add_split, net_workers,
+    Parser, add_data, add_device, add_net_workers, add_size, net_workers,
 )
 
 from models.sizes import SIZES
 from objseg.errors import UserError
 from objseg.data.dataset import Dataset
-from objseg.regions.extraction import TrunkFiles, extract
+from objseg.regions.extraction import extract
 from objseg.files import REPOSITORY
 from objseg.methods.configuration import conventional_prototxt
 
@@ -29,7 +29,6 @@ def parse():
     parser = Parser(__doc__)
     add_size(parser)
     add_data(parser)
-    add_split(parser, "all", "all")
     parser.add_argument("--proposals", type=Path, metavar="DIR",
                         help="folder of the proposals (default: DATA/proposals)")
     parser.add_argument("--weights", type=Path, metavar="FILE",
@@ -57,18 +56,12 @@ def main():
     ):
         if not path.is_file():
             raise UserError(f"{path} does not exist; make it with: python {remedy}")
-    asked = dataset.all_images() if options.split == "all" else dataset.images(options.split)
-    images = [image for image in asked if image.regions]
     out = options.out or dataset.directory / "features" / size.name
-    counts = extract(
-        dataset, images, options.proposals or dataset.directory / "proposals",
-        TrunkFiles(deploy, weights, options.gpu), out, net_workers(options),
+    made, kept = extract(
+        dataset, options.proposals or dataset.directory / "proposals", deploy, weights, out,
+        options.gpu, net_workers(options),
     )
-    print(
-        f"{out}: features of {counts['made']} images made, {counts['kept']} were up to date, "
-        f"{len(counts['unreadable'])} images are unreadable; {counts['whole_image']} have no "
-        "proposed box but the whole image"
-    )
+    print(f"{out}: features of {made} images made, {kept} were up to date")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from common.arguments import REFERIT, Parser, add_data, add_split, add_workers, 
 from objseg.errors import UserError
 from objseg.data.dataset import Dataset
 from objseg.regions.edge_boxes import default_forest
-from objseg.regions.making import Boxes, Published, Segments, make_proposals, recall
+from objseg.regions.making import Boxes, Segments, make_proposals, recall
 from objseg.regions.proposals import PROPOSALS
 
 THRESHOLDS = (0.5, 0.7)
@@ -38,8 +38,6 @@ def parse():
                         help="take DIR/<image>.txt (EdgeBoxes) and DIR/<image>.mat (MCG's results, "
                         "variable mask); our own are made where one is missing (default: "
                         "our own)")
-    parser.add_argument("--require-published", action="store_true",
-                        help="a missing published file is an error")
     parser.add_argument("--model", metavar="FILE", default=default_forest(),
                         help="structured forest for the edges, OpenCV's model.yml.gz, or none for "
                         "colour gradients (default: models/structured_edges.yml.gz if "
@@ -49,10 +47,7 @@ def parse():
                         help="folder of the proposals (default: DATA/proposals)")
     parser.add_argument("--overwrite", action="store_true",
                         help="delete what was made with other settings")
-    options = parser.parse_args()
-    if options.require_published and not options.published:
-        parser.error("--require-published goes with --published DIR")
-    return options
+    return parser.parse_args()
 
 
 def main():
@@ -69,25 +64,25 @@ def main():
     if options.kind != "boxes":
         kinds.append(Segments(options.count))
     out = options.out or options.data / "proposals"
-    made = make_proposals(
-        dataset, [image for split in splits for image in images[split]], kinds, out,
-        Published(options.published and options.published.resolve(), options.require_published),
-        options.workers, options.overwrite,
-    )
+    made = {
+        kind.name: make_proposals(
+            dataset, [image for split in splits for image in images[split]], kind, out,
+            options.published and options.published.resolve(), options.workers, options.overwrite,
+        )
+        for kind in kinds
+    }
     print(f"{'':10}{'split':10}{'regions':>10}"
           + "".join(f"{f'recall@{threshold}':>12}" for threshold in THRESHOLDS))
-    for name, of_image in made.overlaps.items():
+    for name, (of_image, _) in made.items():
         for split in splits:
-            overlaps = sum((of_image.get(image.id, []) for image in images[split]), [])
+            overlaps = sum((of_image[image.id] for image in images[split]), [])
             if overlaps:
                 print(f"{name:10}{split:10}{len(overlaps):10,}" + "".join(
                     f"{100 * recall(overlaps, threshold):10.1f} %" for threshold in THRESHOLDS
                 ))
-    for name, tally in made.tallies.items():
-        counts = ", ".join(f"{what} {number:,}" for what, number in tally.items() if number)
+    for name, (_, tally) in made.items():
+        counts = ", ".join(f"{what} {number:,}" for what, number in tally.items())
         print(f"{name}: {counts or 'nothing to do'}")
-    if made.unreadable:
-        print(f"skipped: {len(made.unreadable)} unreadable images")
     print(f"proposals: {out}")
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 from common.arguments import Parser, add_device, add_size
-from common.method_arguments import add_nets
 
 from models.sizes import SIZES
 from objseg.errors import UserError
@@ -27,7 +26,7 @@ from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
 from objseg.files import REPOSITORY
 from objseg.data.images import read_image, write_png
 from objseg.data.masks import bounding_box
-from objseg.methods.configuration import Options, configure
+from objseg.methods.configuration import configure
 from objseg.methods.ours import Segmenter
 from objseg.plots import overlay
 
@@ -44,7 +43,6 @@ def parse():
     parser.add_argument("--weights", type=Path, metavar="PATH",
                         help="trained weights, or a folder whose newest weights of the method are "
                         "taken (default: the file that training leaves for the size)")
-    add_nets(parser)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="folder of the masks and overlays")
     parser.add_argument("--words", action="store_true",
@@ -134,8 +132,7 @@ def main():
     options = parse()
     size = SIZES[options.size]
     configuration = configure(
-        options.method, size, REPOSITORY / size.data,
-        Options(options.weights, options.vocabulary, options.prototxt, options.gpu),
+        options.method, size, REPOSITORY / size.data, options.weights, options.gpu
     )
     vocabulary = Vocabulary.load(configuration.vocabulary)
     if options.words:

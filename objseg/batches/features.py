@@ -28,14 +28,10 @@ class FeatureBatchMaker:
         reader = self.features = FeatureReader(settings.features)
         reader.check(self.dataset)
         self.shapes = settings.shapes(reader.fc7, reader.fc8)
-        self.left_out = [
-            reader.unreadable[image.id] for image in self.dataset.images(settings.split)
-            if image.id in reader.unreadable
-        ]
-        readable = [s for s in samples if s.image.id not in reader.unreadable]
-        for sample in readable:  # now, not hours into the training
+        for sample in samples:  # now, not hours into the training
             reader.require(sample.image.id)
-        self.samples = self.usable(readable)
+        self.left_out = []
+        self.samples = self.usable(samples)
         if not self.samples:
             raise UserError(
                 f"{self.dataset.directory}: not one of the {len(samples)} samples of the "

@@ -95,28 +95,16 @@ def measure(
     }
 
 
-def rows(outcome: dict) -> list[tuple[str, dict, dict, str]]:
-    """Return Table 2 of what tools/time_referit.py measured: (title, alone, shared, paper).
-
-    Alone and shared are quartiles, as texts in seconds; the paper's time is "" where there is none.
-    """
-    return [
-        (
-            method["title"],
-            *({name: f"{method[kind][name]:.3f}" for name in ("median", "low", "high")}
-              for kind in ("alone", "shared")),
-            "" if method["paper"] is None else f"{method['paper']:.3f}",
-        )
-        for method in outcome["methods"]
-    ]
-
-
 def table(outcome: dict) -> list[str]:
     """Return lines of text that show what tools/time_referit.py measured."""
-    cells = [("seconds per expression", "alone", "shared", "paper, K40 GPU")] + [
-        (title, *("{median} [{low}, {high}]".format(**part) for part in parts), paper)
-        for title, *parts, paper in rows(outcome)
-    ]
+    cells = [("seconds per expression", "alone", "shared", "paper, K40 GPU")]
+    for method in outcome["methods"]:
+        measured = (
+            "{median:.3f} [{low:.3f}, {high:.3f}]".format(**method[kind])
+            for kind in ("alone", "shared")
+        )
+        paper = "" if method["paper"] is None else f"{method['paper']:.3f}"
+        cells.append((method["title"], *measured, paper))
     widths = [max(map(len, column)) for column in zip(*cells)]
     return [
         f"{noted_data(outcome)}, split {outcome['split']}, size {outcome['size']}: "

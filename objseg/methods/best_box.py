@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from functools import cache
 
-import numpy as np
-
 from objseg.methods.grabcut import grabcut
 from objseg.methods.method import Configuration, Find
 from objseg.methods.nets import open_net_and_words
-from objseg.regions.boxes import box_mask, whole_image
+from objseg.regions.boxes import box_mask
 from objseg.regions.crop_trunk import region_source
 from objseg.regions.features import FeaturesError
 from objseg.regions.proposals import note_if_few
@@ -25,8 +23,7 @@ def open_best_box(scorer: Callable, configuration: Configuration) -> Find:
 
     def find(image, expressions, image_id=None):
         regions = features_of(image, image_id)
-        whole = whole_image(regions.width, regions.height)
-        note = note_if_few(len(regions.boxes), np.array_equal(regions.boxes, [whole]))
+        note = note_if_few(len(regions.boxes))
         for scores in score(regions, expressions):
             yield tuple(regions.boxes[scores.argmax()].tolist()), note
 

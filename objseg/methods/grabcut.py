@@ -10,14 +10,14 @@ from objseg.regions.boxes import box_mask
 MIXTURE = 5
 """Gaussians of a mixture in OpenCV's GrabCut, which cannot start from fewer pixels than that."""
 
-SEED = 0
+ITERATIONS, SEED = 5, 0
 
 
-def grabcut(image: np.ndarray, box, iterations: int = 5) -> tuple[np.ndarray, str | None]:
+def grabcut(image: np.ndarray, box) -> tuple[np.ndarray, str | None]:
     """Cut out the foreground of ``box`` (xmin, ymin, xmax, ymax, inclusive).
 
     ``image`` is BGR, uint8 (H, W, 3). Outside the box, which is cut to the image, everything is
-    background; inside, ``cv2.grabCut`` decides in ``iterations``. The same input gives the same
+    background; inside, ``cv2.grabCut`` decides in ITERATIONS. The same input gives the same
     mask, whatever the number of threads: OpenCV's random generator is seeded for that. A picture
     of more than :data:`objseg.data.images.MAX_PIXELS` is cut on a smaller one, so that the outline
     is coarser: the time grows faster than the picture, and one of 2.8 million pixels took over a
@@ -38,7 +38,7 @@ def grabcut(image: np.ndarray, box, iterations: int = 5) -> tuple[np.ndarray, st
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     models = np.zeros((2, 1, 13 * MIXTURE))
     cv2.setRNGSeed(SEED)
-    cv2.grabCut(image, labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(image, labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     foreground = resize_nearest(labels == cv2.GC_PR_FGD, height, width) & rectangle
     if not foreground.any():
         return rectangle, "empty result"

@@ -61,11 +61,10 @@ class McgScorer:
 def open_segments(configuration: Configuration) -> Find:
     """Load the net; what it finds is the segment that scores best, bool (H, W).
 
-    Segments are those of the image in
-    ``configuration.proposals``, or made from the image where that is None.
+    Segments are those of the image in ``configuration.proposals``, or made from the image where
+    that is None.
     """
     scorer = McgScorer(*open_net_and_words(configuration))
-
     read_segments = configuration.proposals and SegmentReader(configuration.proposals)
 
     def find(image, expressions, image_id=None):
@@ -75,7 +74,7 @@ def open_segments(configuration: Configuration) -> Find:
             segments = segment_proposals(image)
         else:
             segments = read_segments(image_id, *image.shape[:2])
-        note = note_if_few(len(segments), len(segments) == 1 and segments[0].all())
+        note = note_if_few(len(segments))
         for best in scorer.scores(image, segments, expressions).argmax(axis=1):
             yield segments[best], note
 

@@ -17,8 +17,7 @@ class Configuration:
 
     ``proposals`` and ``features`` are the folders of a data set's proposals and of their features;
     without them both are computed from the image, the features by the net ``crops`` with the
-    weights ``trunk``. ``compat_authors`` maps scores to the image as the authors' code does. A
-    Configuration is small and can be sent to another process.
+    weights ``trunk``. A Configuration is small and can be sent to another process.
     """
 
     method: str
@@ -26,7 +25,6 @@ class Configuration:
     weights: Path | None = None
     vocabulary: Path | None = None
     gpu: int | None = None
-    compat_authors: bool = False
     proposals: Path | None = None
     features: Path | None = None
     crops: Path | None = None
@@ -39,7 +37,6 @@ class Configuration:
             files["features"] = self.features / "index.json"
         identity = {
             "method": self.method,
-            "compat_authors": self.compat_authors,
             **{role: sha256(path) for role, path in files.items() if path is not None},
         }
         if self.proposals is not None:

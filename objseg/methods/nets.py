@@ -1,8 +1,60 @@
-"""Opening a method's trained net."""
+"""A method's trained net: the weights, their net and vocabulary beside them, and opening it."""
+
+import re
+from pathlib import Path
 
 from objseg.caffe.devices import use_device
 from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.data.expressions import Vocabulary
+from objseg.errors import UserError
+from objseg.files import sha256
+
+
+def weights_in(folder: Path | str, model: str) -> Path:
+    """Return the newest weights of a ``model`` in a folder: MODEL_iter_N.caffemodel, largest N.
+
+    ``folder`` holds them, or has a folder weights/ that does. Raises UserError where none is.
+    """
+    folder = Path(folder)
+    for place in (folder, folder / "weights"):
+        found = {
+            int(match[1]): path for path in place.glob(f"{model}_iter_*.caffemodel")
+            if (match := re.fullmatch(rf"{re.escape(model)}_iter_(\d+)", path.stem))
+        }
+        if found:
+            return found[max(found)]
+    raise UserError(
+        f"{folder}: no file {model}_iter_N.caffemodel there or in its folder weights; train it "
+        f"with: python tools/train.py --model {model} --out {folder} (--size slim for slim nets)"
+    )
+
+
+def deploy_beside(weights: Path, model: str) -> Path:
+    """Return where training writes the net that goes with ``weights``."""
+    return weights.parent / "prototxt" / f"deploy_{model}.prototxt"
+
+
+def vocabulary_beside(weights: Path, model: str) -> Path:
+    """Return where training writes the words that ``weights`` know."""
+    return weights.parent / f"{model}_vocabulary.txt"
+
+
+def check_trained_with(weights: Path, vocabulary: Path) -> None:
+    """Raise UserError where it is known that ``weights`` were trained with another vocabulary.
+
+    Rows of an embedding mean nothing with other words. Caffe's own snapshots do not say.
+    """
+    from objseg.training.snapshots import trained_vocabulary  # loads Caffe
+
+    if not weights.with_suffix(".json").is_file():
+        return
+    expected = trained_vocabulary(weights)
+    found = sha256(vocabulary)
+    if expected not in (None, found):
+        raise UserError(
+            f"{vocabulary} (sha256 {found[:8]}…) is not the vocabulary that {weights} was trained "
+            f"with (sha256 {expected[:8]}…): put that file beside the weights, or train again"
+        )
 
 
 def open_net(deploy, weights, gpu=None, fixed=()):

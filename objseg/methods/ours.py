@@ -10,16 +10,15 @@ from objseg.caffe.names import head
 from objseg.caffe.weights import check_vocabulary
 from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
-from objseg.geometry import (
-    Placement,
-    authors_score_on_image,
-    net_input,
-    resize_and_pad,
-    score_on_image,
-)
+from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
 from objseg.methods.method import Configuration, Find
-from objseg.methods.nets import open_net
-from objseg.methods.trained import check_trained_with, deploy_beside, vocabulary_beside, weights_in
+from objseg.methods.nets import (
+    check_trained_with,
+    deploy_beside,
+    open_net,
+    vocabulary_beside,
+    weights_in,
+)
 
 EXPRESSIONS_AT_ONCE = 16
 """Expressions that share one pass through the head; bounds the memory, not the result."""
@@ -143,14 +142,9 @@ def open_responses(configuration: Configuration) -> Find:
         configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
         configuration.gpu,
     )
-    to_image = authors_score_on_image if configuration.compat_authors else score_on_image
-
-    def find(image, expressions, image_id=None):
-        placement = Placement(image.shape[0], image.shape[1], segmenter.input_size)
-        for response in segmenter.responses(image, expressions):
-            yield to_image(response, placement), None
-
-    return find
+    return lambda image, expressions, image_id=None: (
+        (score, None) for score in segmenter.scores(image, expressions)
+    )
 
 
 def positive(image, responses):

@@ -2,159 +2,69 @@
 
 import contextlib
 import json
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import numpy as np
 
-from objseg.data.dataset import Dataset, Image
-from objseg.data.images import ImageError
+from objseg.data.dataset import Dataset
 from objseg.files import Progress, atomic_path, sha256, write_text
 from objseg.parallel.prefetch import Prefetcher
-from objseg.regions.boxes import whole_image
 from objseg.regions.crop_trunk import CropTrunk
-from objseg.regions.features import (
-    VERSION,
-    FeatureReader,
-    FeaturesError,
-    RegionFeatures,
-    features_key,
-)
+from objseg.regions.features import VERSION, FeaturesError, RegionFeatures, features_key
 from objseg.regions.index import ProposalIndex
 from objseg.regions.proposals import candidates, read_boxes
 
 
-class Job(NamedTuple):
-    """An image of the data set, its candidate boxes (B, 4) and the key of their features.
-
-    Boxes and key are None where the image has no proposal list.
-    """
-
-    image: Image
-    boxes: np.ndarray | None
-    key: str | None
-
-
-class TrunkFiles(NamedTuple):
-    """The arguments of :class:`objseg.regions.crop_trunk.CropTrunk`."""
-
-    deploy: Path
-    weights: Path
-    gpu: int | None = None
-
-
 def extract(
-    dataset: Dataset, images: list[Image], proposals: Path, files: TrunkFiles, out: Path,
-    workers: int = 1,
-) -> dict:
-    """Make the features of ``images`` that are missing or out of date, then the index.
+    dataset: Dataset, proposals: Path, deploy: Path, weights: Path, out: Path,
+    gpu: int | None = None, workers: int = 1,
+) -> tuple[int, int]:
+    """Make the features of a data set's images that are missing or out of date, then the index.
 
-    ``images`` have regions, ``proposals`` is the folder of boxes/, ``out`` that of the features.
-    The index lists every image of the data set whose features are up to date, and those that an
-    earlier run could not read. Returns {"made", "kept", "whole_image"}, numbers of images, of which
-    the last have no proposed box, and "unreadable", {image id: message}.
+    ``proposals`` is the folder of boxes/, ``out`` that of the features; ``deploy``, ``weights`` and
+    ``gpu`` are those of a :class:`objseg.regions.crop_trunk.CropTrunk`. Returns how many images'
+    features were made and how many kept.
 
-    Raises FeaturesError when an image has no proposal list.
+    Raises FeaturesError when an image that has regions has no proposal list.
     """
-    boxes = proposals / "boxes"
-    if not boxes.is_dir():
+    images = [image for image in dataset.all_images() if image.regions]
+    if not images:
+        raise FeaturesError(f"{dataset.directory}: no image has a region to make features of")
+    lists = {image.id: proposals / "boxes" / f"{image.id}.txt" for image in images}
+    missing = [path for path in lists.values() if not path.is_file()]
+    if missing:
         raise FeaturesError(
-            f"{boxes} does not exist: the proposed boxes; make them with: "
+            f"{missing[0]} does not exist: {len(missing)} of {len(images)} images lack proposed "
+            "boxes; make them with: "
             f"python tools/make_proposals.py --kind boxes --data {dataset.directory}"
         )
-    trunk = {"weights": sha256(files.weights), "deploy": sha256(files.deploy)}
-    ProposalIndex(boxes).check(images)
-    jobs = {
-        image.id: _job(image, boxes, trunk) for image in dataset.all_images() if image.regions
-    }
-    keys = {
-        name: job.key for name, job in jobs.items()
-        if job.key and saved_key(out / f"{name}.h5") == job.key
-    }
-    asked = [jobs[image.id] for image in images]
-    todo = [job for job in asked if job.image.id not in keys]
-    kept = len(asked) - len(todo)
-    unreadable = _make(Extractor(dataset, todo, boxes, files, out), workers, kept)
-    keys.update({job.image.id: job.key for job in todo if job.image.id not in unreadable})
-    if not keys:
-        raise FeaturesError(f"{dataset.directory}: no image to make features of")
-    before = _unreadable_before(out, jobs.keys() - keys.keys())
-    widths = _widths(out / f"{next(iter(keys))}.h5")
-    write_index(out, dataset, keys, {**before, **unreadable}, *widths, trunk)
-    return {
-        "made": len(todo) - len(unreadable),
-        "kept": kept,
-        "whole_image": sum(_is_whole_image(job) for job in asked),
-        "unreadable": unreadable,
-    }
+    ProposalIndex(proposals / "boxes").check(images)
+    files, boxes, keys = {"weights": sha256(weights), "deploy": sha256(deploy)}, {}, {}
+    for image in images:
+        boxes[image.id] = candidates(read_boxes(lists[image.id]), image.width, image.height)
+        keys[image.id] = features_key(files, boxes[image.id], image)
+    todo = [image for image in images if saved_key(out / f"{image.id}.h5") != keys[image.id]]
+    open_trunk = cache(lambda: CropTrunk(deploy, weights, gpu))  # one per worker, when it needs it
 
+    def make(number):
+        image, trunk = todo[number], open_trunk()
+        pixels, _ = dataset.pixels_and_masks(image)
+        features = trunk(pixels, boxes[image.id])
+        _, region_fc8 = trunk.features(pixels, np.array([region.box for region in image.regions]))
+        ids = [region.id for region in image.regions]
+        save_features(out / f"{image.id}.h5", features, ids, region_fc8, keys[image.id])
 
-def _make(extractor, workers, kept):
-    """Run the jobs of ``extractor``; returns {id: message} of the images that are unreadable."""
-    jobs, unreadable = extractor.jobs, {}
-    with Progress(kept + len(jobs), "features", "image", initial=kept) as progress, \
-            contextlib.closing(Prefetcher(extractor, workers, count=len(jobs))) as results:
-        for job, problem in zip(jobs, results):
-            if problem:
-                unreadable[job.image.id] = problem
-                progress.write(f"skipped: {problem}")
+    kept = len(images) - len(todo)
+    with Progress(len(images), "features", "image", initial=kept) as progress, \
+            contextlib.closing(Prefetcher(make, workers, count=len(todo))) as results:
+        for _ in results:
             progress.advance()
-    return unreadable
-
-
-def _unreadable_before(out, ids):
-    """Return {id: message} of those of ``ids`` that the index in ``out`` calls unreadable."""
-    try:
-        before = FeatureReader(out).unreadable
-    except FeaturesError:
-        return {}
-    return {name: problem for name, problem in before.items() if name in ids}
-
-
-def _job(image, boxes, trunk):
-    path = boxes / f"{image.id}.txt"
-    if not path.is_file():
-        return Job(image, None, None)
-    chosen = candidates(read_boxes(path), image.width, image.height)
-    return Job(image, chosen, features_key(trunk, chosen, image))
-
-
-def _is_whole_image(job):
-    whole = whole_image(job.image.width, job.image.height)
-    return job.boxes is not None and np.array_equal(job.boxes, whole[None])
-
-
-def _widths(path):
-    with h5py.File(path, "r") as file:
-        return [file[name].shape[1] for name in ("fc7", "fc8")]
-
-
-class Extractor:
-    """Makes the features of job number n; a background process loads the net when it needs it."""
-
-    def __init__(self, dataset, jobs, boxes, files, out):
-        self.dataset, self.jobs, self.boxes, self.out = dataset, jobs, boxes, out
-        self.files, self.trunk = files, None
-
-    def __call__(self, number):
-        """Write the file of job ``number``; returns None, or why the image cannot be read."""
-        image, boxes, key = self.jobs[number]
-        try:
-            pixels, _ = self.dataset.pixels_and_masks(image)
-        except ImageError as error:
-            return str(error)
-        if boxes is None:
-            raise FeaturesError(
-                f"{self.boxes / image.id}.txt does not exist: the proposed boxes; make them with: "
-                f"python tools/make_proposals.py --kind boxes --data {self.dataset.directory}"
-            )
-        self.trunk = self.trunk or CropTrunk(*self.files)
-        features = self.trunk(pixels, boxes)
-        ids, truth = [region.id for region in image.regions], [r.box for r in image.regions]
-        _, region_fc8 = self.trunk.features(pixels, np.array(truth))
-        save_features(self.out / f"{image.id}.h5", features, ids, region_fc8, key)
-        return None
+    with h5py.File(out / f"{images[0].id}.h5", "r") as file:
+        widths = [file[name].shape[1] for name in ("fc7", "fc8")]
+    write_index(out, dataset, keys, *widths, files)
+    return len(todo), kept
 
 
 def save_features(
@@ -169,7 +79,7 @@ def save_features(
         file.attrs["key"] = key
 
 
-def write_index(folder, dataset, keys, unreadable, fc7, fc8, trunk):
+def write_index(folder, dataset, keys, fc7, fc8, trunk):
     """Write the index of the features in ``folder`` (Path) of images of ``dataset``.
 
     The other arguments are what :class:`objseg.regions.features.FeatureReader` reads, and ``trunk``
@@ -177,7 +87,7 @@ def write_index(folder, dataset, keys, unreadable, fc7, fc8, trunk):
     """
     write_text(folder / "index.json", json.dumps({
         "version": VERSION, "trunk": trunk, "fc7": fc7, "fc8": fc8, "keys": keys,
-        "unreadable": unreadable, "data set": dataset.identity,
+        "data set": dataset.identity,
     }))
 
 

@@ -54,27 +54,24 @@ def features_key(trunk, boxes: np.ndarray, image: Image) -> str:
 class FeatureReader:
     """Features that tools/extract_features.py has made in ``folder``.
 
-    ``unreadable`` is {image id: message} of the images that have none for their own fault,
-    ``keys`` {image id: :func:`features_key`} of the others, ``fc7`` and ``fc8`` are the widths of
-    the features. Raises FeaturesError when features are missing, broken or other than those that
-    the index lists.
+    ``keys`` is {image id: :func:`features_key`}, ``fc7`` and ``fc8`` are the widths of the
+    features. Raises FeaturesError when features are missing, broken or other than those that the
+    index lists.
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        path = self.folder / "index.json"
+        self.folder, index = Path(folder), None
+        path, problem = self.folder / "index.json", ": of another version"
         try:
-            index = json.loads(path.read_text(encoding="utf-8"))
+            index = json.loads(path.read_bytes())
         except FileNotFoundError:
-            raise FeaturesError(f"{path} does not exist; {self._remedy}") from None
-        except (OSError, ValueError) as error:
-            raise FeaturesError(
-                f"{path}: not a readable index ({error}); {self._remedy}"
-            ) from error
+            problem = " does not exist"
+        except ValueError as error:  # of JSON or UTF-8
+            problem = f": not a readable index ({error})"
         if not isinstance(index, dict) or index.get("version") != VERSION:
-            raise FeaturesError(f"{path}: of another version; {self._remedy}")
-        self.unreadable, self.fc7, self.fc8 = index["unreadable"], index["fc7"], index["fc8"]
-        self.keys, self._data_set = index["keys"], index.get("data set")
+            raise FeaturesError(f"{path}{problem}; {self._remedy}")
+        self.keys, self.fc7, self.fc8 = index["keys"], index["fc7"], index["fc8"]
+        self._data_set = index["data set"]
 
     @property
     def _remedy(self):
@@ -102,10 +99,7 @@ class FeatureReader:
     def require(self, image_id: str) -> None:
         """Raise FeaturesError when the index lists no features of an image."""
         if image_id not in self.keys:
-            why = self.unreadable.get(image_id, "it was not among the images asked for")
-            raise FeaturesError(
-                f"{self.folder}: no features of image {image_id} ({why}); {self._remedy}"
-            )
+            raise FeaturesError(f"{self.folder}: no features of image {image_id}; {self._remedy}")
 
     def read(self, image_id: str, *names: str) -> list[np.ndarray]:
         """Read the arrays ``names`` of an image.

@@ -1,7 +1,6 @@
 """Which picture each proposal was made of: a line per file in the index.jsonl beside the files."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,17 +36,11 @@ class ProposalIndex:
             "published": sha256(published) if published else None, "file": sha256(file),
         }
 
-    def append(self, entries: Iterable[dict]) -> None:
-        """Add lines that :meth:`entry` returned."""
-        entries = list(entries)
-        if not entries:
-            return
-        with open(self.folder / "index.jsonl", "a+b") as file:
-            if file.tell() and not _ends_line(file):
-                file.write(b"\n")
-            for entry in entries:
-                file.write(json.dumps(entry).encode() + b"\n")
-                self.entries[entry["image"]] = entry
+    def append(self, entry: dict) -> None:
+        """Add a line that :meth:`entry` returned."""
+        with open(self.folder / "index.jsonl", "a", encoding="utf-8") as file:
+            file.write(f"\n{json.dumps(entry)}")  # also behind a line that is half written
+        self.entries[entry["image"]] = entry
 
     def digest(self, path: Path) -> str | None:
         """Return the sha256 of the file ``path`` of the folder; None if it does not exist.
@@ -85,8 +78,3 @@ class ProposalIndex:
                 "made of other pictures than the data set's; make them again with: "
                 "python tools/make_proposals.py"
             )
-
-
-def _ends_line(file):
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"

@@ -4,28 +4,19 @@ import contextlib
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from objseg.data.dataset import Dataset, Image
-from objseg.data.images import ImageError
 from objseg.data.masks import load_masks, save_masks
 from objseg.files import Progress, sha256, write_text
+from objseg.metrics import areas, iou
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.boxes import box_iou
 from objseg.regions.edge_boxes import edge_boxes, structured_forest
 from objseg.regions.index import ProposalIndex
-from objseg.regions.proposals import (
-    ProposalError,
-    candidates,
-    mask_iou,
-    read_boxes,
-    read_mcg,
-    write_boxes,
-)
+from objseg.regions.proposals import ProposalError, candidates, read_boxes, read_mcg, write_boxes
 from objseg.regions.segment_proposals import segment_proposals
 
 VERSIONS = {"boxes": 2, "segments": 1}
@@ -51,10 +42,10 @@ class Boxes:
         """Read the published list of an image."""
         return read_boxes(path)
 
-    def save(self, path, found, pixels, tally):
+    def save(self, path, found, pixels):
         """Write what was found in an image or published of it."""
         height, width = pixels.shape[:2]
-        write_boxes(path, candidates(found, width, height, self.count, tally))
+        write_boxes(path, candidates(found, width, height, self.count))
 
     def overlaps(self, path, regions, masks):
         """Return the IoU of each region's box with its best-overlapping proposal: R floats."""
@@ -79,93 +70,63 @@ class Segments:
         """Read MCG's result for an image."""
         return read_mcg(path, *pixels.shape[:2], self.count)
 
-    def save(self, path, found, pixels, tally):
-        """Write what was found in an image or published of it; readers take none as the whole."""
-        kept = [mask for mask in found if mask.any()]
-        tally["empty"] += len(found) - len(kept)
-        tally["whole image"] += not kept
-        kept = kept or [np.ones(pixels.shape[:2], bool)]
+    def save(self, path, found, pixels):
+        """Write what was found in an image or published of it; the whole image stands for none."""
+        kept = [mask for mask in found if mask.any()] or [np.ones(pixels.shape[:2], bool)]
         save_masks(path, {str(rank): mask for rank, mask in enumerate(kept)}, pixels.shape[:2])
 
     def overlaps(self, path, regions, masks):
         """Return the IoU of each region's mask with its best-overlapping proposal: R floats."""
-        segments = list(load_masks(path).values())
-        return mask_iou(segments, [masks[region.id] for region in regions]).max(axis=0).tolist()
-
-
-@dataclass(frozen=True)
-class Published:
-    """Where published proposals are: <image>.txt and <image>.mat in ``folder``, or None.
-
-    Where the file of an image is missing its proposals are made, or, if ``required``, it is an
-    error.
-    """
-
-    folder: Path | None = None
-    required: bool = False
-
-    def file(self, kind, image: Image) -> Path | None:
-        """Return the file of an image's proposals of a kind; None where our own are wanted."""
-        path = self.folder and self.folder / (image.id + kind.published_ending)
-        if path is None or path.is_file():
-            return path
-        if self.required:
-            raise ProposalError(
-                f"{path} does not exist: the published {kind.name} of the image {image.id}; "
-                "without --require-published they are made instead"
-            )
-        return None
-
-
-class ImageResult(NamedTuple):
-    """The ``overlaps`` of an image's regions, the ``tally`` of its proposals, its index entry."""
-
-    overlaps: list
-    tally: Counter
-    entry: dict | None
-
-
-@dataclass
-class Made:
-    """The counts of a run of :func:`make_proposals`.
-
-    ``overlaps`` is {kind: {image id: [IoU of every region with the best proposal]}}, ``tallies``
-    {kind: Counter} of what became of images and proposals, ``unreadable`` {image id: message}.
-    """
-
-    overlaps: dict = field(default_factory=dict)
-    tallies: dict = field(default_factory=dict)
-    unreadable: dict = field(default_factory=dict)
+        segments = load_masks(path).values()
+        return [
+            max(float(iou(*areas(segment, masks[region.id]))) for segment in segments)
+            for region in regions
+        ]
 
 
 def make_proposals(
-    dataset: Dataset, images: list[Image], kinds: list, out: Path,
-    source: Published = Published(), workers: int = 1, overwrite: bool = False,
-) -> Made:
-    """Make the proposals of ``images`` that the folder ``out`` lacks.
+    dataset: Dataset, images: list[Image], kind: Boxes | Segments, out: Path,
+    published: Path | None = None, workers: int = 1, overwrite: bool = False,
+) -> tuple[dict[str, list[float]], Counter]:
+    """Make the proposals of ``images`` that the folder of their ``kind`` in ``out`` lacks.
 
-    ``kinds`` lists Boxes, Segments or both. A file of an earlier run is kept if its index entry
-    names the picture, the published file and the file itself as they are now. Raises ProposalError
-    when the folder was made with other settings; with ``overwrite`` its files are deleted.
+    Those in the folder ``published``, <image>.txt or <image>.mat, are taken from there. A file of
+    an earlier run is kept if its index entry names the picture, the published file and the file
+    itself as they are now. Raises ProposalError when the folder was made with other settings; with
+    ``overwrite`` its files are deleted.
+
+    Returns {image id: IoU of every region with its best proposal}, and how many images' proposals
+    were "made", "published" and "kept".
     """
-    for kind in kinds:
-        folder = {"published": source.folder and os.path.relpath(source.folder, out)}
-        _claim(out / kind.name, kind, {**kind.settings, **folder}, overwrite)
-    maker = Maker(dataset, images, kinds, out, source)
-    made = Made({kind.name: {} for kind in kinds}, {kind.name: Counter() for kind in kinds})
-    workers = max(1, min(workers, len(images)))
-    with Progress(len(images), "proposals", "image") as progress, \
-            contextlib.closing(Prefetcher(maker, workers, count=len(images))) as results:
-        for image, (problem, found) in zip(images, results):
-            if problem:
-                made.unreadable[image.id] = problem
-                progress.write(f"skipped: {problem}")
-            for name, result in found.items():
-                made.overlaps[name][image.id] = result.overlaps
-                made.tallies[name] += result.tally
-                maker.indexes[name].append([result.entry] if result.entry else [])
+    folder = out / kind.name
+    source = published and os.path.relpath(published, out)
+    _claim(folder, kind, {**kind.settings, "published": source}, overwrite)
+    index = ProposalIndex(folder)
+
+    def make(number):
+        image = images[number]
+        pixels, masks = dataset.pixels_and_masks(image)
+        path, given = folder / f"{image.id}{kind.ending}", None
+        if published and (published / f"{image.id}{kind.published_ending}").is_file():
+            given = published / f"{image.id}{kind.published_ending}"
+        if path.is_file() and index.entries.get(image.id) == index.entry(image, given, path):
+            what = "kept"
+        else:
+            what = "published" if given else "made"
+            found = kind.read_published(given, pixels) if given else kind.find(pixels)
+            kind.save(path, found, pixels)
+        return what, index.entry(image, given, path), kind.overlaps(path, image.regions, masks)
+
+    overlaps, tally, workers = {}, Counter(), max(1, min(workers, len(images)))
+    with Progress(len(images), kind.name, "image") as progress, \
+            contextlib.closing(Prefetcher(make, workers, count=len(images))) as results:
+        for image, (what, entry, found) in zip(images, results):
+            overlaps[image.id] = found
+            tally[what] += 1
+            if what != "kept":
+                index.append(entry)
             progress.advance()
-    return made
+    return overlaps, tally
 
 
 def recall(overlaps: list[float], threshold: float) -> float:
@@ -173,71 +134,18 @@ def recall(overlaps: list[float], threshold: float) -> float:
     return float(np.mean(np.asarray(overlaps) >= threshold))
 
 
-class Maker:
-    """Makes the proposals of image number n in a background process."""
-
-    def __init__(self, dataset, images, kinds, out, source):
-        self.dataset, self.images, self.kinds, self.out, self.source = (
-            dataset, images, kinds, out, source
-        )
-        self.indexes = {kind.name: ProposalIndex(out / kind.name) for kind in kinds}
-
-    def __call__(self, number):
-        """Return (why the image cannot be read, {}) or (None, {kind's name: ImageResult})."""
-        image = self.images[number]
-        try:
-            pixels, masks = self.dataset.pixels_and_masks(image)
-        except ImageError as error:
-            return str(error), {}
-        return None, {kind.name: self._one(kind, image, pixels, masks) for kind in self.kinds}
-
-    def _one(self, kind, image, pixels, masks):
-        path = self.out / kind.name / (image.id + kind.ending)
-        index, tally = self.indexes[kind.name], Counter()
-        published = self.source.file(kind, image)
-        if path.is_file() and index.entries.get(image.id) == index.entry(image, published, path):
-            tally["kept"] += 1
-            entry = None
-        else:
-            tally["published" if published else "made"] += 1
-            found = kind.read_published(published, pixels) if published else kind.find(pixels)
-            kind.save(path, found, pixels, tally)
-            entry = index.entry(image, published, path)
-        overlaps = kind.overlaps(path, image.regions, masks) if image.regions else []
-        return ImageResult(overlaps, tally, entry)
-
-
 def _claim(folder, kind, settings, overwrite):
     """See that ``folder`` holds proposals of these ``settings`` only, and note them there."""
-    note, files = folder / "settings.json", list(folder.glob(f"*{kind.ending}"))
-    foreign = _foreign(note, len(files), settings) if files else None
-    if foreign and not overwrite:
-        raise ProposalError(f"{folder}: {foreign}")
-    for path in [*files, *folder.glob("index.jsonl")] if foreign else ():
-        path.unlink()
-    write_text(note, json.dumps(settings, indent=1) + "\n")
-
-
-def _foreign(note, count, settings):
-    """Why the ``count`` proposals beside ``note`` are not of these ``settings``, and what to do.
-
-    Returns None where they are.
-    """
-    try:
+    note, files, stored = folder / "settings.json", list(folder.glob(f"*{kind.ending}")), None
+    with contextlib.suppress(OSError, ValueError):
         stored = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return (
-            f"{count} files, but no readable settings.json that says how they were made; put a "
-            "list of your own into another folder and name it with --published, or delete these "
-            "with --overwrite"
-        )
-    different = [
-        f"{name} {stored.get(name)} there, {settings.get(name)} here"
-        for name in sorted({*stored, *settings}) if stored.get(name) != settings.get(name)
-    ]
-    if different:
-        return (
-            f"made with other settings ({'; '.join(different)}); give the same, another --out, or "
-            "--overwrite to make them anew"
-        )
-    return None
+    if files and stored != settings:
+        if not overwrite:
+            raise ProposalError(
+                f"{folder}: {len(files)} files made with the settings {stored}, not {settings}; "
+                "give the same, another --out, or --overwrite to delete them. Name a folder of "
+                "lists of your own with --published"
+            )
+        for path in [*files, *folder.glob("index.jsonl")]:
+            path.unlink()
+    write_text(note, json.dumps(settings, indent=1) + "\n")

@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -58,34 +57,18 @@ def write_boxes(path: Path, boxes: np.ndarray) -> None:
     write_text(path, text.getvalue())
 
 
-def candidates(
-    boxes: np.ndarray, width: int, height: int, count: int = PROPOSALS, tally: Counter | None = None
-) -> np.ndarray:
+def candidates(boxes: np.ndarray, width: int, height: int, count: int = PROPOSALS) -> np.ndarray:
     """Cut ``boxes`` (B, 4), best first, to an image and return the first ``count``: int64 (K, 4).
 
     The image has ``width`` x ``height`` pixels; boxes wholly outside are dropped. **Where none is
-    left, the whole image is the one candidate.** ``tally`` counts "cut", "outside" and "whole
-    image".
+    left, the whole image is the one candidate.**
     """
-    boxes = np.asarray(boxes, np.int64).reshape(-1, 4)
     inside = clip(boxes, width, height)
-    found = inside[:count] if len(inside) else whole_image(width, height)[None]
-    if tally is not None:
-        outside = len(boxes) - len(inside)
-        changed = (boxes < 0).any(axis=1) | (boxes[:, 2:] >= (width, height)).any(axis=1)
-        tally["cut"] += np.count_nonzero(changed) - outside
-        tally["outside"] += outside
-        tally["whole image"] += not len(inside)
-    return found
+    return inside[:count] if len(inside) else whole_image(width, height)[None]
 
 
-def note_if_few(count: int, only_whole: bool) -> str | None:
-    """Return a note where an image has fewer than PROPOSALS candidates, else None.
-
-    ``count`` is their number, ``only_whole`` whether the whole image stands in for none at all.
-    """
-    if only_whole:
-        return "whole image the only candidate"
+def note_if_few(count: int) -> str | None:
+    """Return a note where an image has fewer candidates, ``count``, than PROPOSALS, else None."""
     return f"fewer than {PROPOSALS} candidates" if count < PROPOSALS else None
 
 
@@ -112,22 +95,3 @@ def read_mcg(path: Path, height: int, width: int, count: int = PROPOSALS) -> np.
             f"({height}, {width}, N), as the image is {width}x{height} pixels"
         )
     return np.moveaxis(mask[..., :count], 2, 0) != 0
-
-
-def mask_iou(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the IoU of all pairs of ``masks`` (B, H, W) and ``others`` (R, H, W): float64 (B, R).
-
-    It is 0 where both are empty.
-    """
-    # Eight pixels a byte: four times as fast as a product of matrices, and as exact.
-    first, second = (
-        np.packbits(np.reshape(part, (len(part), -1)), axis=1) for part in (masks, others)
-    )
-    shared = np.stack([_pixels(first & mask) for mask in second], axis=1)
-    union = _pixels(first)[:, None] + _pixels(second) - shared
-    return shared / np.maximum(union, 1)
-
-
-def _pixels(packed):
-    """Count the pixels of each of the masks (N, bytes): int64 (N,)."""
-    return np.bitwise_count(packed).sum(axis=1, dtype=np.int64)

@@ -79,12 +79,3 @@ def test_interval_is_seeded_and_has_no_width_for_one_image():
     assert first == metrics.bootstrap(*areas, ["a", "b", "c"])
     assert first != metrics.bootstrap(*areas, ["a", "b", "c"], repeats=50, seed=1)
     assert metrics.bootstrap(*areas, ["a", "a", "a"])["overall_iou"] == [0.5, 0.5]
-
-
-def test_lengths_partition_the_samples():
-    lengths = np.arange(0, 30)
-    table = metrics.by_length(lengths, np.full(30, 40), lengths)
-    assert [label for label, _ in table] == ["0", "1", "2", "3", "4", "5", "6–7", "8–10", "11+"]
-    assert sum(summary["samples"] for _, summary in table) == 30
-    assert dict(table)["6–7"]["overall_iou"] == 13 / 80
-    assert [label for label, _ in metrics.by_length([1], [1], [4])] == ["4"]

@@ -22,7 +22,7 @@ from objseg.evaluation.table2 import (
     table,
 )
 from objseg.files import sha256
-from objseg.methods.configuration import Options, configure, conventional_prototxt
+from objseg.methods.configuration import configure, conventional_prototxt
 
 SLIM = SIZES["slim"]
 
@@ -115,8 +115,8 @@ def test_a_missing_trunk_is_found_before_anything_runs(scenes, tmp_path):
     recipes = {**SLIM.recipes, "lowres": replace(SLIM.recipes["lowres"], start="models/no.trunk")}
     size = replace(SLIM, recipes=recipes)
     with pytest.raises(UserError, match="no.trunk does not exist.*tools/pretrain_trunk.py"):
-        configure("scrc-bbox", size, scenes, Options(weights, cached=False))
-    made = configure("scrc-bbox", SLIM, scenes, Options(weights, cached=False))
+        configure("scrc-bbox", size, scenes, weights, cached=False)
+    made = configure("scrc-bbox", SLIM, scenes, weights, cached=False)
     assert made.features is None and made.proposals is None
 
 
@@ -160,10 +160,10 @@ def test_the_tool_times_methods(scenes, weights, tmp_path):
     assert "time: 4/4 call" in run_tool(*command, 1).stdout  # and again of something else
 
 
-def test_a_missing_file_stops_the_tool_before_it_measures(scenes, weights, tmp_path):
+def test_a_missing_file_stops_the_tool_before_it_measures(scenes, tmp_path):
     done = run_tool(
         "tools/time_referit.py", "--data", scenes, "--size", "slim", "--method", "highres",
-        "--weights", f"highres={weights}", "--prototxt", tmp_path, "--out", tmp_path / "out",
+        "--weights", f"highres={tmp_path / 'none'}", "--out", tmp_path / "out",
         check=False,
     )
     assert done.returncode == 1 and "does not exist" in done.stdout

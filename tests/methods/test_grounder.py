@@ -18,7 +18,7 @@ from objseg.data.expressions import MAX_WORDS, SPECIALS, Vocabulary
 from objseg.errors import UserError
 from objseg.methods.grounder import GrounderScorer
 from objseg.regions.boxes import box_mask, spatial_features
-from objseg.regions.extraction import TrunkFiles, extract
+from objseg.regions.extraction import extract
 from objseg.regions.features import FeatureReader, FeaturesError, RegionFeatures
 from objseg.regions.proposals import PROPOSALS
 
@@ -33,9 +33,7 @@ def features(scenes, tmp_path_factory):
     """Features of the scenes' boxes by a tiny trunk; (Dataset, folder, {image: boxes})."""
     folder, dataset = tmp_path_factory.mktemp("grounder"), Dataset(scenes)
     lists = propose(dataset, folder / "proposals")
-    images = dataset.images("trainval")
-    trunk = TrunkFiles(*write_trunk(folder))
-    extract(dataset, images, folder / "proposals", trunk, folder / "features")
+    extract(dataset, folder / "proposals", *write_trunk(folder), folder / "features")
     return dataset, folder / "features", lists
 
 
@@ -112,10 +110,9 @@ def test_a_batch_holds_its_samples_with_boxes_repeated(features):
 def test_proposals_that_miss_every_region_are_refused(features, tmp_path):
     dataset = features[0]
     (tmp_path / "boxes").mkdir()
-    for image in dataset.images("trainval"):
+    for image in dataset.all_images():
         (tmp_path / "boxes" / f"{image.id}.txt").write_text("0 0 0 0\n")
-    trunk = TrunkFiles(*write_trunk(tmp_path))
-    extract(dataset, dataset.images("trainval"), tmp_path, trunk, tmp_path / "f")
+    extract(dataset, tmp_path, *write_trunk(tmp_path), tmp_path / "f")
     with pytest.raises(UserError, match="not one of the .* samples .* no box of IoU 0.5"):
         GrounderBatchMaker(settings(features, features=str(tmp_path / "f")))
 
@@ -123,7 +120,6 @@ def test_proposals_that_miss_every_region_are_refused(features, tmp_path):
 @pytest.mark.parametrize("changes, message", [
     (dict(vocabulary=5), "larger than the net's embedding"),
     (dict(features="/nowhere"), "/nowhere/index.json does not exist.*extract_features.py"),
-    (dict(split="test"), "no features of image .*extract_features.py"),
     (dict(candidates=0), "candidates is 0"),
 ])
 def test_settings_that_cannot_be_used(features, changes, message):

@@ -21,7 +21,7 @@ from objseg.errors import UserError
 from objseg.methods.scrc import ScrcScorer, log_probabilities, pack
 from objseg.regions.boxes import spatial_features
 from objseg.regions.crop_trunk import CropTrunk
-from objseg.regions.extraction import TrunkFiles, extract
+from objseg.regions.extraction import extract
 from objseg.regions.features import FeaturesError, RegionFeatures
 
 RANDOM = np.random.RandomState(0)
@@ -35,8 +35,7 @@ def features(scenes, tmp_path_factory):
     folder, dataset = tmp_path_factory.mktemp("scrc"), Dataset(scenes)
     trunk = write_trunk(folder)
     propose(dataset, folder / "proposals")
-    images = dataset.images("trainval")
-    extract(dataset, images, folder / "proposals", TrunkFiles(*trunk), folder / "features")
+    extract(dataset, folder / "proposals", *trunk, folder / "features")
     return dataset, folder / "features", trunk
 
 
@@ -111,7 +110,7 @@ def test_the_stream_does_not_depend_on_the_batch(features):
         np.testing.assert_array_equal(one["target"][:, 0], seven["target"][:, n])
 
 
-def test_samples_of_unreadable_images_are_left_out(features, tmp_path):
+def test_an_image_without_features_is_refused_before_training(features, tmp_path):
     _, folder, _ = features
     image = features[0].images("train")[0].id
     index = json.loads((folder / "index.json").read_text())
@@ -122,11 +121,6 @@ def test_samples_of_unreadable_images_are_left_out(features, tmp_path):
     broken = settings(features, features=str(tmp_path), batch=200)
     with pytest.raises(FeaturesError, match=f"image {image}.*extract_features.py"):
         ScrcBatchMaker(broken)
-    index["unreadable"] = {image: "a damaged picture"}
-    (tmp_path / "index.json").write_text(json.dumps(index))
-    maker = ScrcBatchMaker(broken)
-    assert maker(0)["unreadable"] == ["a damaged picture"]
-    assert image not in {sample.image.id for sample in maker.samples}
 
 
 @pytest.mark.parametrize("changes, message", [

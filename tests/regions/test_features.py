@@ -20,7 +20,7 @@ from objseg.files import REPOSITORY, sha256
 from objseg.geometry import MEAN_BGR
 from objseg.methods.method import Configuration
 from objseg.regions.crop_trunk import CROPS_AT_ONCE, CropTrunk, region_source
-from objseg.regions.extraction import TrunkFiles, extract
+from objseg.regions.extraction import extract
 from objseg.regions.features import FeatureReader, FeaturesError
 from objseg.regions.making import Boxes, make_proposals
 from objseg.regions.proposals import PROPOSALS
@@ -45,13 +45,10 @@ def dataset(scenes, tmp_path):
     return dataset
 
 
-def extracted(dataset, trunk, split="trainval", **changes):
-    images = [image for image in dataset.images(split) if image.regions]
-    return extract(
-        dataset, images, dataset.directory / "proposals", TrunkFiles(*trunk),
-        dataset.directory / "features",
-        **changes,
-    )
+def extracted(dataset, trunk, **changes):
+    """Make the features of all 19 images; returns how many were made and how many kept."""
+    folder = dataset.directory
+    return extract(dataset, folder / "proposals", *trunk, folder / "features", **changes)
 
 
 def written(dataset):
@@ -114,10 +111,10 @@ def test_weights_that_overflow_are_refused(trunk, tmp_path):
 
 def test_reading_gives_what_computing_gives(dataset, trunk):
     make_proposals(
-        dataset, dataset.images("trainval"), [Boxes(PROPOSALS)], dataset.directory / "proposals",
+        dataset, dataset.all_images(), Boxes(PROPOSALS), dataset.directory / "proposals",
         workers=2, overwrite=True,
     )
-    assert extracted(dataset, trunk, workers=2)["made"] == 15
+    assert extracted(dataset, trunk, workers=2) == (19, 0)
     folders = dict(features=dataset.directory / "features", crops=trunk[0], trunk=trunk[1])
     read = region_source(Configuration("scrc-bbox", **folders))
     compute = region_source(Configuration("scrc-bbox", **{**folders, "features": None}))
@@ -135,16 +132,15 @@ def test_reading_gives_what_computing_gives(dataset, trunk):
 
 
 def test_only_what_is_outdated_is_made_again(dataset, trunk, tmp_path):
-    assert extracted(dataset, trunk)["made"] == 15
+    assert extracted(dataset, trunk) == (19, 0)
     first = written(dataset)
-    again = extracted(dataset, trunk)
-    assert (again["made"], again["kept"]) == (0, 15) and written(dataset) == first
+    assert extracted(dataset, trunk) == (0, 19) and written(dataset) == first
 
     changed, broken = (image.id for image in dataset.images("train")[:2])
     path = dataset.directory / "proposals" / "boxes" / f"{changed}.txt"
     path.write_text(path.read_text() + "1 2 30 40\n")
     (dataset.directory / "features" / f"{broken}.h5").write_bytes(b"no HDF5")
-    assert extracted(dataset, trunk)["made"] == 2
+    assert extracted(dataset, trunk) == (2, 17)
     second = written(dataset)
     assert {name for name in first if second[name] != first[name]} == {changed, broken}
     reader = FeatureReader(dataset.directory / "features")
@@ -152,20 +148,20 @@ def test_only_what_is_outdated_is_made_again(dataset, trunk, tmp_path):
 
     other = write_trunk(tmp_path, seed=2)
     assert sha256(other[1]) != sha256(trunk[1])
-    assert extracted(dataset, other)["made"] == 15
+    assert extracted(dataset, other) == (19, 0)
 
     index = json.loads((dataset.directory / "index.json").read_text())
     region = dataset.images("val")[0].regions[0].id
     index["regions"][region]["box"][0] += 1
     (dataset.directory / "index.json").write_text(json.dumps(index))
-    assert extracted(Dataset(dataset.directory), other)["made"] == 1
+    assert extracted(Dataset(dataset.directory), other) == (1, 18)
 
 
 def test_a_picture_replaced_by_one_with_an_older_time_gets_new_proposals_and_features(
     dataset, trunk
 ):
-    proposals, images = dataset.directory / "proposals", dataset.images("trainval")
-    make_proposals(dataset, images, [Boxes(9)], proposals, overwrite=True)
+    proposals, images = dataset.directory / "proposals", dataset.all_images()
+    make_proposals(dataset, images, Boxes(9), proposals, overwrite=True)
     extracted(dataset, trunk)
     image = images[0]
     pixels, before = read_image(image.path), image.path.stat()
@@ -177,8 +173,8 @@ def test_a_picture_replaced_by_one_with_an_older_time_gets_new_proposals_and_fea
     with pytest.raises(UserError, match=f"such as {image.id}, were made of other pictures.*"
                                         "make_proposals.py"):
         extracted(replaced, trunk)
-    again = make_proposals(replaced, replaced.images("trainval"), [Boxes(9)], proposals)
-    assert again.tallies["boxes"]["made"] == extracted(replaced, trunk)["made"] == 1
+    _, tally = make_proposals(replaced, replaced.all_images(), Boxes(9), proposals)
+    assert tally == {"made": 1, "kept": 18} and extracted(replaced, trunk) == (1, 18)
 
 
 def reprepared(dataset):
@@ -188,39 +184,24 @@ def reprepared(dataset):
     return Dataset(dataset.directory)
 
 
-def test_the_index_lists_the_other_splits_too(dataset, trunk):
-    extracted(dataset, trunk, "train")
-    extracted(dataset, trunk, "val")
-    reader = FeatureReader(dataset.directory / "features")
-    reader(dataset.images("train")[0].id)
-    with pytest.raises(FeaturesError, match="extract_features.py"):
-        reader(dataset.images("test")[0].id)
+def test_an_unreadable_image_is_an_error_that_names_it_and_the_others_are_kept(dataset, trunk):
+    damaged = dataset.images("train")[3]
+    whole = damaged.path.read_bytes()
+    damaged.path.write_bytes(whole[:100])
+    with pytest.raises(UserError, match=f"{damaged.path.name}.*copy or download it again"):
+        extracted(dataset, trunk)
+    damaged.path.write_bytes(whole)
+    made, kept = extracted(dataset, trunk)
+    assert made + kept == 19 and kept == 3
 
 
-def test_unreadable_images_are_skipped_and_images_without_a_box_are_their_own(
-    dataset, trunk, capsys
-):
-    damaged, empty = dataset.images("train")[:2]
-    damaged.path.write_bytes(damaged.path.read_bytes()[:100])
+def test_an_image_without_a_box_is_its_own(dataset, trunk):
+    empty = dataset.images("train")[1]
     (dataset.directory / "proposals" / "boxes" / f"{empty.id}.txt").write_text("")
-    counts = extracted(dataset, trunk)
-    assert counts["made"] == 14 and counts["whole_image"] == 1
-    assert list(counts["unreadable"]) == [damaged.id]
-    assert f"skipped: {damaged.path}" in capsys.readouterr().err
-    reader = FeatureReader(dataset.directory / "features")
-    assert reader(empty.id).boxes.tolist() == [[0, 0, empty.width - 1, empty.height - 1]]
-    np.testing.assert_array_equal(reader(empty.id).fc7[0], reader(empty.id).context)
-    with pytest.raises(FeaturesError, match=damaged.path.name):
-        reader(damaged.id)
-
-
-def test_images_that_were_unreadable_stay_so_when_another_split_is_asked_for(dataset, trunk):
-    damaged = dataset.images("train")[0]
-    damaged.path.write_bytes(damaged.path.read_bytes()[:100])
-    folder = dataset.directory / "features"
     extracted(dataset, trunk)
-    extracted(dataset, trunk, "test")
-    assert list(FeatureReader(folder).unreadable) == [damaged.id]
+    regions = FeatureReader(dataset.directory / "features")(empty.id)
+    assert regions.boxes.tolist() == [[0, 0, empty.width - 1, empty.height - 1]]
+    np.testing.assert_array_equal(regions.fc7[0], regions.context)
 
 
 def test_features_of_another_preparation_are_refused(dataset, trunk):
@@ -234,7 +215,7 @@ def test_features_of_another_preparation_are_refused(dataset, trunk):
     changed = Dataset(dataset.directory)
     with pytest.raises(FeaturesError, match="made before the data set .* changed.*extract_feat"):
         reader.check(changed)
-    assert extracted(changed, trunk)["made"] == 0
+    assert extracted(changed, trunk) == (0, 19)
     FeatureReader(dataset.directory / "features").check(changed)
 
 
@@ -252,7 +233,7 @@ def test_what_is_missing_is_said_with_the_command(dataset, trunk):
 
 
 def test_a_file_that_the_index_does_not_list_is_not_believed(dataset, trunk):
-    extracted(dataset, trunk, "val")
+    extracted(dataset, trunk)
     image = dataset.images("val")[0].id
     with h5py.File(dataset.directory / "features" / f"{image}.h5", "a") as file:
         file.attrs["key"] = "another"
@@ -263,8 +244,8 @@ def test_a_file_that_the_index_does_not_list_is_not_believed(dataset, trunk):
 def test_the_tool(dataset, slim_nets):
     done = run_tool(
         "tools/extract_features.py", "--size", "slim", "--data", dataset.directory,
-        "--split", "test", "--prototxt", slim_nets, "--workers", 2,
+        "--prototxt", slim_nets, "--workers", 2,
     )
-    assert "features of 4 images made" in done.stdout
+    assert "features of 19 images made" in done.stdout
     regions = FeatureReader(dataset.directory / "features" / "slim")(dataset.images("test")[0].id)
     assert regions.fc7.shape == (len(regions.boxes), 128)

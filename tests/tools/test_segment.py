@@ -90,15 +90,15 @@ def test_masks_overlays_and_figures(segment, tmp_path):
     assert (pictures["my-photo_red-car_mask.png"] == pictures["my-photo_red-car-2_mask.png"]).all()
 
 
-def test_lowres_method_and_named_vocabulary(segment, weights, tmp_path):
+def test_the_lowres_method(segment, weights, tmp_path):
     caffe = pytest.importorskip("caffe")
     deploy = conventional_prototxt(SIZES["slim"]) / "deploy_lowres.prototxt"
     net = caffe.Net(str(deploy), caffe.TEST)
     net.save(str(tmp_path / "low.caffemodel"))
     path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
     options = ("--method", "lowres", "--weights", tmp_path / "low.caffemodel")
-    vocabulary = ("--vocabulary", weights.parent / "highres_vocabulary.txt")
-    status, _, messages, pictures = segment(path, "sky", options=(*options, *vocabulary))
+    shutil.copy(weights.parent / "highres_vocabulary.txt", tmp_path / "lowres_vocabulary.txt")
+    status, _, messages, pictures = segment(path, "sky", options=options)
     assert status == 0, messages
     assert pictures["a_sky_mask.png"].shape == (60, 90)
 

@@ -38,7 +38,7 @@ def test_features_that_are_trained_on_count_and_others_do_not(dataset, tmp_path)
     keys = {image.id: "a" for image in dataset.all_images()}
 
     def with_keys(changed):
-        write_index(tmp_path, dataset, changed, {}, 1, 1, "a trunk")
+        write_index(tmp_path, dataset, changed, 1, 1, "a trunk")
         return run_on(dataset, features=str(tmp_path))
 
     before = with_keys(keys)

@@ -10,7 +10,7 @@ from models.sizes import SIZES
 from objseg.data.dataset import Dataset
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
-from objseg.methods.configuration import Options, configure
+from objseg.methods.configuration import configure
 from objseg.methods.method import Configuration
 from objseg.methods.table1 import METHODS
 
@@ -31,16 +31,6 @@ def chosen_methods(options: argparse.Namespace, default: str) -> list[str]:
     return [name for name in METHODS if name in asked or "all" in asked]
 
 
-def add_nets(parser: argparse.ArgumentParser):
-    """Add --prototxt and --vocabulary, the files that go with trained weights; Paths or None."""
-    parser.add_argument("--prototxt", type=Path, metavar="DIR",
-                        help="folder of deploy_MODEL.prototxt (default: prototxt/ beside the "
-                        "weights, else the size's)")
-    parser.add_argument("--vocabulary", type=Path, metavar="FILE",
-                        help="the words that the weights were trained with (default: "
-                        "MODEL_vocabulary.txt beside the weights, else the data set's)")
-
-
 def add_methods(parser: argparse.ArgumentParser):
     """Add the options that say which methods to run, with which files, on which data set."""
     add_size(parser)
@@ -53,7 +43,6 @@ def add_methods(parser: argparse.ArgumentParser):
                         "for a folder, which is for all of them, and where the methods use one "
                         "model "
                         "(default: the file that training leaves for the size)")
-    add_nets(parser)
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="folder of the results (default: out/eval_DATA_SPLIT)")
     add_device(parser)
@@ -72,9 +61,9 @@ class Choice(NamedTuple):
     unavailable: dict[str, str]
 
 
-def chosen(options: argparse.Namespace, **settings) -> Choice:
-    """Return what the options name; ``settings`` are further ones of
-    :class:`objseg.methods.configuration.Options`.
+def chosen(options: argparse.Namespace, cached: bool = True) -> Choice:
+    """Return what the options name; ``cached`` is that of
+    :func:`objseg.methods.configuration.configure`.
 
     Raises UserError where a row that is asked for by its name lacks a file.
     """
@@ -85,9 +74,8 @@ def chosen(options: argparse.Namespace, **settings) -> Choice:
     configurations, unavailable = [], {}
     for name in methods:
         try:
-            files = weights.get(METHODS[name].model), options.vocabulary, options.prototxt
             configurations.append(configure(
-                name, size, dataset, Options(*files, gpu=options.gpu, **settings)
+                name, size, dataset, weights.get(METHODS[name].model), options.gpu, cached
             ))
         except UserError as error:
             if "all" not in (options.method or []) or name in options.method:

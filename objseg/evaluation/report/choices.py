@@ -3,6 +3,7 @@
 No row shows an image or an expression twice, nor, as far as that is possible, a word.
 """
 
+from collections.abc import Iterable
 from itertools import groupby
 
 import numpy as np
@@ -17,7 +18,6 @@ FAILURE = 0.5
 
 CHOICES = {
     "Best": "The samples of greatest IoU, of expressions without a common word as far as possible.",
-    "Median": "The samples in the middle of the order of IoU.",
     "Failures": f"Drawn by chance among the samples of IoU below {FAILURE}.",
 }
 """Rows of pictures of one method, and how their samples are chosen."""
@@ -36,23 +36,23 @@ def choose(evaluation: Evaluation, count: int = 4) -> dict[str, list[int]]:
     order, so that they do not all come from the first images.
     """
     shuffled, order = _orders(evaluation)
-    ranked = {
-        "Best": order[::-1],
-        "Median": _nearest_first(order, 0.5),
-        "Failures": shuffled[evaluation.ious[shuffled] < FAILURE],
+    failures = shuffled[evaluation.ious[shuffled] < FAILURE]
+    rows = {
+        "Best": _take(evaluation.samples, order[::-1], count, set()),
+        "Failures": _take(evaluation.samples, failures, count, set()),
     }
-    rows = {title: _take(evaluation.samples, rank, count, set()) for title, rank in ranked.items()}
     return {title: row for title, row in rows.items() if row}
 
 
 def at_quantiles(evaluation: Evaluation) -> list[int]:
     """Pick a sample at each of the ``QUANTILES`` of the IoU; returns indices."""
     _, order = _orders(evaluation)
-    shown = set()
-    return [
-        index for quantile in QUANTILES
-        for index in _take(evaluation.samples, _nearest_first(order, quantile), 1, shown)
-    ]
+    places, shown, chosen = np.arange(len(order)), set(), []
+    for quantile in QUANTILES:
+        distances = np.abs(places - quantile * (len(order) - 1))
+        nearest_first = order[np.argsort(distances, kind="stable")]
+        chosen += _take(evaluation.samples, nearest_first, 1, shown)
+    return chosen
 
 
 def several_expressions(samples: list[Sample], count: int = 2) -> list[list[int]]:
@@ -83,13 +83,7 @@ def _orders(evaluation):
     return shuffled, shuffled[np.argsort(evaluation.ious[shuffled], kind="stable")]
 
 
-def _nearest_first(order, quantile):
-    """Reorder ``order`` (N,) so that the entries nearest to ``quantile`` come first."""
-    places = np.arange(len(order))
-    return order[np.argsort(np.abs(places - quantile * (len(order) - 1)), kind="stable")]
-
-
-def _take(samples, ranked, count, shown):
+def _take(samples: list[Sample], ranked: Iterable[int], count: int, shown: set) -> list[int]:
     """Take up to ``count`` of the indices ``ranked`` of ``samples``, in their order.
 
     Skips images, expressions and, unless that gives too few, words that were shown before. Adds

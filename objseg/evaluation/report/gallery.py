@@ -1,7 +1,9 @@
 """The pictures of the page, in the manner of the paper's Figures 4 to 11."""
 
-from pathlib import Path
+from itertools import groupby
 from typing import NamedTuple
+
+import numpy as np
 
 from objseg.data.dataset import Dataset
 from objseg.evaluation.evaluate import Evaluation
@@ -14,7 +16,7 @@ from objseg.evaluation.report.choices import (
     choose,
     several_expressions,
 )
-from objseg.evaluation.report.masks import predict
+from objseg.methods.table1 import open_methods
 from objseg.plots import data_uri, overlay, thumbnail
 
 SMALL, LARGE = 320, 480
@@ -37,11 +39,11 @@ class Section(NamedTuple):
     rows: list[tuple[str, list[Picture]]]
 
 
-def gallery(dataset: Dataset, by_pass: list[list[Evaluation]], folder: Path) -> list[Section]:
+def gallery(dataset: Dataset, by_pass: list[list[Evaluation]]) -> list[Section]:
     """Predict the masks of a few samples and draw them.
 
     ``by_pass`` is what :func:`objseg.evaluation.evaluate.evaluate` returns, the method of most
-    interest last. ``folder`` keeps the masks, so that drawing again loads no net.
+    interest last.
     """
     last = by_pass[-1][-1]
     columns = _columns(by_pass)
@@ -52,7 +54,7 @@ def gallery(dataset: Dataset, by_pass: list[list[Evaluation]], folder: Path) -> 
     for group in by_pass:
         indices = compared + (alone if group[-1] is last else [])
         if indices:
-            masks |= predict(dataset, group, indices, folder)
+            masks |= predict(dataset, group, indices)
     mine = masks[last.method.name]
     sections = [
         Section(
@@ -71,6 +73,26 @@ def gallery(dataset: Dataset, by_pass: list[list[Evaluation]], folder: Path) -> 
                   [_predictions(dataset, last, row, mine)]) for title, row in chosen.items()),
     ]
     return [section for section in sections if section.rows]
+
+
+def predict(
+    dataset: Dataset, evaluations: list[Evaluation], indices: list[int]
+) -> dict[str, dict[int, np.ndarray]]:
+    """Return the masks, bool (H, W), of the samples of these ``indices``: {method: {index: mask}}.
+
+    The methods share a pass of a net, which runs once for samples of one image that follow each
+    other.
+    """
+    masks = {evaluation.method.name: {} for evaluation in evaluations}
+    methods = open_methods([evaluation.configuration for evaluation in evaluations])
+    samples = evaluations[0].samples
+    for image, group in groupby(indices, key=lambda index: samples[index].image):
+        group = list(group)
+        expressions = [samples[index].expression for index in group]
+        drawn = methods(dataset.pixels(image), expressions, image.id)
+        for of_method, (found, _) in zip(masks.values(), drawn):
+            of_method.update(zip(group, found))
+    return masks
 
 
 def _columns(by_pass):

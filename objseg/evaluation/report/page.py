@@ -9,7 +9,7 @@ from objseg.evaluation import table2
 from objseg.evaluation.report.claims import claims
 from objseg.evaluation.report.gallery import Section
 from objseg.evaluation.report.results import BOX_HEADING, EXPLANATIONS, HEADINGS
-from objseg.evaluation.report.text import noted_data, paper_cells, summary, tallies, verdict
+from objseg.evaluation.report.text import paper_cells, summary, tallies, verdict
 from objseg.files import write_text
 
 
@@ -24,32 +24,25 @@ def write_page(out: Path, outcome: dict, sections: list[Section]) -> None:
         trim_blocks=True, lstrip_blocks=True,
     )
     templates.filters["percent"] = "{:.2%}".format
-    timing, timing_note = read_timing(out / "timing.json")
     write_text(out / "report.html", templates.get_template("page.html").render(
         outcome=outcome, summary=summary(outcome), headings=[*HEADINGS.values(), BOX_HEADING],
         explanations=EXPLANATIONS, paper_cells=paper_cells, tallies=tallies(outcome),
-        claims=claims(outcome), verdict=verdict, timing=timing, timing_note=timing_note,
+        claims=claims(outcome), verdict=verdict, timing=timing(out / "timing.json"),
         sections=sections,
     ))
 
 
-def read_timing(path: Path) -> tuple[list[tuple], str]:
-    """Return rows of Table 2, those of :func:`objseg.evaluation.table2.rows`, and a note on them.
+def timing(path: Path) -> str:
+    """Return Table 2 in plain text from the file ``path`` of tools/time_referit.py.
 
-    ``path`` is what tools/time_referit.py writes. A missing file gives no rows and no note, one
-    that is not understood no rows and a note that says so.
+    A missing file gives "", one that is not understood a note that says so.
     """
     try:
-        timing = json.loads(path.read_text(encoding="utf-8"))
-        return table2.rows(timing), (
-            f"Median over {timing['samples']:,} images of {noted_data(timing)}, {timing['split']} "
-            f"split, each with one expression and with all of its expressions; size "
-            f"{timing['size']}, on {timing['device']}. Small figures: quartiles over images."
-        )
+        return "\n".join(table2.table(json.loads(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
-        return [], ""
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return [], (
+        return ""
+    except (ValueError, KeyError, TypeError) as error:
+        return (
             f"{path.name} was left out, since it is not as tools/time_referit.py writes it "
             f"({type(error).__name__}: {error})."
         )

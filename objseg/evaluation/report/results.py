@@ -8,10 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from objseg.data.expressions import tokenize
 from objseg.evaluation.evaluate import Evaluation, Request
 from objseg.files import atomic_path, write_text
-from objseg.metrics import NAMES, bootstrap, by_length, summarize
+from objseg.metrics import NAMES, bootstrap, summarize
 from objseg.regions.boxes import box_accuracy
 
 HEADINGS = {
@@ -70,7 +69,6 @@ def _measured(evaluation, is_papers):
         "metrics": summarize(*areas),
         "box_accuracy": box_accuracy(evaluation.boxes, [s.region.box for s in samples]),
         "intervals": bootstrap(*areas, [s.image.id for s in samples]),
-        "by_length": dict(by_length(*areas, [len(tokenize(s.expression)) for s in samples])),
         "tally": dict(evaluation.tally),
         "paper": list(method.paper) if is_papers else None,
         "paper_box_accuracy": PAPER_BOX_ACCURACY.get(method.name) if is_papers else None,
