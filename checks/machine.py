@@ -56,13 +56,11 @@ def describe_machine(options: Options) -> dict:
 def _describe_gpu(number):
     device = cuda_driver.devices()[number]
     free, total = cuda_driver.memory()
-    to_gpu, from_gpu = cuda_driver.bus_speed()
     without = "" if has_tf32(number) else ", without TF32: those parts are left out"
     return {
         "GPU": f"{number}: {device.name}, compute capability "
                f"{'.'.join(map(str, device.capability))}{without}",
         "GPU memory": f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free",
-        "bus": f"{to_gpu / 1e9:.1f} GB/s to the GPU, {from_gpu / 1e9:.1f} GB/s from it",
         "driver": f"{cuda_driver.driver_version() or 'version unknown'}, "
                   f"serves CUDA up to {'.'.join(map(str, cuda_driver.cuda_version()))}",
         "cuBLAS": _library_version("cublas"),

@@ -126,19 +126,16 @@ def _training(results):
             *(f"{operations / 1e9:.1f}" for operations in result["operations"]),
             f"{seconds:.4g} s", f"{sum(result['operations']) / seconds / 1e9:.0f}",
             f"{sum(result['data_seconds']) / sum(result['seconds']):.1%}",
-            f"{result['memory'] / 2**30:.2f}", f"{result['counted'] / 2**30:.2f}",
-            f"{result['bus_bytes'] / 1e6:.2f}", f"{losses[0]:.6g}",
+            f"{result['memory'] / 2**30:.2f}", f"{losses[0]:.6g}",
             "-" if result["cpu_loss"] is None else f"{result['cpu_loss']:.6g}",
             f"{losses[-1]:.6g}", _verdict(result),
         ])
     header = ["net, images", "parameters", "GFLOP forward", "backward", "iteration", "GFLOP/s",
-              "waiting for data", "peak GiB", "counted GiB", "bus MB", "first loss", "on the CPU",
-              "last loss", ""]
+              "waiting for data", "peak GiB", "first loss", "on the CPU", "last loss", ""]
     return [
         "## An iteration of training, from random weights", "", *table(header, rows), "",
         "Images: expressions for scrc and grounder. Peak: of the process, or on a GPU without "
-        "CUDA's context. Counted: weights, gradients, the solver's history and the blobs "
-        "(objseg/training/cost.py). Bus: what the Python layers move to and from a GPU.",
+        "CUDA's context.",
     ] if rows else []
 
 
@@ -198,10 +195,8 @@ def _times(results, size):
     paired = {row[0] for row in rows} | {row[2] for row in rows}
     rows += [[name, f"{seconds:.4g} s", "", "", "", ""]
              for name, seconds in found.items() if name not in paired]
-    notes = [f"{name}: each process sends {result['bytes'] / 1e6:.0f} MB per iteration."
-             for name, result in results.items() if "bytes" in result]
-    notes += [f"Peak memory of tools/segment.py: {result['memory'] / 2**30:.2f} GiB."
-              for result in _of(results, "start").values()]
+    notes = [f"Peak memory of tools/segment.py: {result['memory'] / 2**30:.2f} GiB."
+             for result in _of(results, "start").values()]
     return [
         "## Times", "",
         *table(["what", "seconds", "against", "seconds", "times as fast", "aim"], rows), "",

@@ -14,17 +14,13 @@ from objseg.regions.extraction import save_features, write_index
 from objseg.regions.features import RegionFeatures, features_key
 from objseg.regions.proposals import PROPOSALS, candidates
 from objseg.regions.segments import segments_file
-from objseg.synthesis.demo_data import write_lists, write_scene
+from objseg.synthesis.demo_data import make_data
 
 
 def make_scenes(folder: Path, train: int, test: int) -> Dataset:
     """Draw ``train`` + 1 (val) + ``test`` scenes and prepare them in ``folder``."""
     raw = folder / "raw"
-    for name in ("images", "mask", "expressions", "split"):
-        (raw / name).mkdir(parents=True)
-    for number in range(1, train + test + 2):
-        write_scene(number, raw, seed=1, mode="referring")
-    write_lists(raw, {"train": train, "val": 1, "test": test})
+    make_data(raw, {"train": train, "val": 1, "test": test}, seed=1, mode="referring", workers=1)
     prepare(raw, folder, min_count=1, workers=1)
     return Dataset(folder)
 

@@ -20,7 +20,7 @@ from checks.timing import EXPRESSIONS, spoken, time_torch
 from objseg.caffe.names import data_layer
 from objseg.data.dataset import Dataset
 from objseg.methods.ours import Segmenter
-from objseg.parallel.start import open_ranks
+from objseg.parallel.ranks import open_ranks
 from objseg.training.cost import frozen_layers
 
 
@@ -74,8 +74,7 @@ def time_split(options: Options, task: str, split: str) -> dict | None:
     if ranks.rank:
         return None
     count = options.iterations * processes * (EXPRESSIONS if task == "evaluation" else 1)
-    result = {"seconds": [seconds / count], "passed": True}
-    return {**result, "bytes": ranks.bytes} if exchange else result
+    return {"seconds": [seconds / count], "passed": True}
 
 
 def time_torch_split(options: Options, task: str, split: str) -> dict:

@@ -31,10 +31,8 @@ def time_training(options: Options, model: str, images: str) -> dict:
     options.use_device()
     free = None if options.gpu is None else cuda_driver.memory()[0]
     parameters = nets.read_train_net(options.prototxt("train", model), options.data, int(images))
-    solver, solver_parameters = nets.make_solver(
-        options.work, options.prototxt("solver", model), parameters
-    )
-    net, frozen, cpu_loss = solver.net, cost.frozen_layers(parameters), None
+    solver, _ = nets.make_solver(options.work, options.prototxt("solver", model), parameters)
+    net, cpu_loss = solver.net, None
     if images == "1":
         caffe.set_mode_cpu()
         net.forward()
@@ -45,11 +43,9 @@ def time_training(options: Options, model: str, images: str) -> dict:
     result = run_iterations(solver, options.iterations, wait)
     losses, limit = result["losses"], LIMITS[arithmetic()].values
     agrees = cpu_loss is None or abs(losses[0] - cpu_loss) <= limit * abs(cpu_loss)
-    counted = cost.training_memory(net, 1, solver_parameters.type, frozen)
     return {
-        **result, "cpu_loss": cpu_loss, "memory": peak_memory(free), "counted": counted.total(1),
-        "operations": cost.operations(net, frozen),
-        "bus_bytes": sum(cost.bus_bytes(net, frozen).values()),
+        **result, "cpu_loss": cpu_loss, "memory": peak_memory(free),
+        "operations": cost.operations(net, cost.frozen_layers(parameters)),
         "parameters": sum(blob.count for blobs in net.params.values() for blob in blobs),
         "passed": bool(np.isfinite(losses).all() and agrees),
     }

@@ -26,7 +26,7 @@ from common.method_arguments import add_methods, chosen
 
 from objseg.evaluation.evaluate import Request, assist, evaluate
 from objseg.evaluation.journal import claimed
-from objseg.parallel.start import open_ranks
+from objseg.parallel.ranks import open_ranks
 from objseg.evaluation.report.gallery import gallery
 from objseg.evaluation.report.page import write_page
 from objseg.evaluation.report.results import results, write_results

@@ -3,7 +3,7 @@
     python tools/make_demo_data.py
     python tools/make_demo_data.py --out data/raw/small --train 60 --val 4 --test 10 --seed 2
 
-Scenes that are there already, of the same settings, are kept.
+A data set that is there already, of the same settings, is left as it is.
 """
 
 from common import environment

@@ -12,60 +12,47 @@ from common import environment
 
 environment.enter()
 
-import math
 from pathlib import Path
 
-from common.arguments import Parser, not_negative, positive
+from common.arguments import Parser, positive
 
 from models.ours import starting_net
 from models.per_word import pretraining_net
 from models.sizes import SLIM
 from objseg.caffe.prototxt import build_net
 from objseg.data.dataset import Dataset
-from objseg.errors import UserError
 from objseg.files import REPOSITORY, sha256
 
-SOLVER = """\
+BATCH, SEED = 8, 1
+"""Images of a batch; the seed of the data's order and of the fillers."""
+
+WORK = REPOSITORY / "out" / "pretraining"
+"""The folder of the log."""
+
+SOLVER = f"""\
 type: "Adam"
-base_lr: {rate}
+base_lr: 0.001
 lr_policy: "poly"
 power: 1
-max_iter: {iterations}
-snapshot: {iterations}
+max_iter: {{iterations}}
+snapshot: {{iterations}}
 momentum: 0.9
 weight_decay: 0.00001
-random_seed: {seed}
+random_seed: {SEED}
 solver_mode: CPU
 """
 
 
-def parse():
-    """Read the command line."""
+def main():
+    """Train the net that scores words, keep its trunk."""
     parser = Parser(__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="prepared data set",
                         default=REPOSITORY / "data" / "pretraining")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the starting weights",
                         default=REPOSITORY / SLIM.pretrained)
-    parser.add_argument("--work", type=Path, metavar="DIR", help="folder of the log",
-                        default=REPOSITORY / "out" / "pretraining")
     parser.add_argument("--iterations", type=positive, metavar="N", default=2500,
                         help="length of the run")
-    parser.add_argument("--batch", type=positive, metavar="N", default=8, help="images in a batch")
-    parser.add_argument("--rate", type=float, metavar="R", default=0.001,
-                        help="learning rate at the start; it falls to 0")
-    parser.add_argument("--seed", type=not_negative, metavar="N", default=1,
-                        help="of the data order and the fillers")
-    parser.add_argument("--workers", type=positive, metavar="N", default=1,
-                        help="processes that prepare batches")
     options = parser.parse_args()
-    if not 0 < options.rate < math.inf:
-        raise UserError(f"--rate is {options.rate}, expected a finite number above 0")
-    return options
-
-
-def main():
-    """Train the net that scores words, keep its trunk."""
-    options = parse()
 
     import caffe
 
@@ -74,22 +61,22 @@ def main():
     from objseg.training.solver import make_solver
     from objseg.caffe.weights import save_starting_weights
 
-    work, data = options.work.resolve(), options.data.resolve()
+    data = options.data.resolve()
     net = pretraining_net(
-        SLIM, len(Dataset(data).vocabulary), data=str(data), split="train", batch=options.batch,
-        seed=options.seed, workers=options.workers,
+        SLIM, len(Dataset(data).vocabulary), data=str(data), split="train", batch=BATCH, seed=SEED,
+        workers=1,
     )
     caffe.set_mode_cpu()
     solver, parameters = make_solver(
-        SOLVER.format(**vars(options)), net, (), str(work / "pretraining")
+        SOLVER.format(iterations=options.iterations), net, (), str(WORK / "pretraining")
     )
-    log = TrainingLog(work / "pretraining_log.csv")
+    log = TrainingLog(WORK / "pretraining_log.csv")
     stopped = train(solver, parameters, "pretraining", log)
     log.conclude()
     if stopped:
         return 128 + stopped
 
-    caffe.set_random_seed(options.seed)
+    caffe.set_random_seed(SEED)
     start = build_net(starting_net(SLIM), caffe.TEST)
     trunk = {
         name: [blob.data for blob in blobs] for name, blobs in solver.net.params.items()

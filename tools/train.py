@@ -28,15 +28,14 @@ from common.training_job import Job
 
 from models.prototxt import generate
 from models.registry import MODELS
-from models.settings import Settings, add_switches
-from objseg.caffe.devices import check_room, use_device
+from models.settings import add_switches
+from objseg.caffe.devices import use_device
 from objseg.caffe.names import data_layer
 from objseg.caffe.prototxt import prototxt
 from objseg.errors import UserError
 from objseg.files import sha256, write_text
 from objseg.methods.ours import Segmenter
-from objseg.parallel.start import open_ranks
-from objseg.training.cost import frozen_layers, training_memory
+from objseg.parallel.ranks import open_ranks
 from objseg.training.log import TrainingLog
 from objseg.training.loop import train
 from objseg.training.snapshot import Snapshot, restore
@@ -102,8 +101,8 @@ def snapshot_to_resume(options, snapshots: Snapshots) -> Snapshot | None:
 def build(job: Job, snapshots: Snapshots, snapshot: Snapshot | None, ranks):
     """Build the solver, at the point where the ``snapshot`` was taken, and what validates its net.
 
-    Returns (solver, its SolverParameter, Validation or None). Raises UserError where weights,
-    device or memory do not suffice.
+    Returns (solver, its SolverParameter, Validation or None). Raises UserError where weights or
+    device do not suffice.
     """
     options, model, share = job.options, job.model, job.share
     net = model.train_net(job.size, share)
@@ -120,10 +119,7 @@ def build(job: Job, snapshots: Snapshots, snapshot: Snapshot | None, ranks):
         logger.info("resuming from %s", snapshot.state)
     ranks.share_weights(solver.net)
     data_layer(solver.net).seek(solver.iter * share.iter_size, ranks.rank, ranks.size)
-    validation = open_validation(job, solver.net, gpu, ranks)
-    if gpu is not None:
-        check_memory(solver.net, parameters, share, validation)
-    return solver, parameters, validation
+    return solver, parameters, open_validation(job, solver.net, gpu, ranks)
 
 
 def open_validation(job: Job, net, gpu: int | None, ranks) -> Validation | None:
@@ -142,21 +138,6 @@ def open_validation(job: Job, net, gpu: int | None, ranks) -> Validation | None:
     segmenter.net.share_with(net)
     every = options.validate or max(1, settings.recipe.iterations // 10)
     return Validation(images[:options.validation_images], job.dataset, segmenter, every, ranks)
-
-
-def check_memory(net, parameters, share: Settings, validation: Validation | None):
-    """Refuse a batch that the GPU has no room for; warn where that is not sure.
-
-    Every net has to be made by now, see :func:`objseg.caffe.devices.check_room`.
-    """
-    batch = share.recipe.batch
-    needed = training_memory(
-        net, batch, parameters.type, frozen_layers(parameters.net_param),
-        validation and validation.segmenter.net,
-    )
-    warning = check_room(needed, batch, share.iter_size, share.recipe.expressions_per_image)
-    if warning:
-        logger.warning("warning: %s", warning)
 
 
 def begin(job: Job, words, snapshots: Snapshots, snapshot: Snapshot | None):
@@ -214,9 +195,6 @@ def run(options: argparse.Namespace, ranks) -> int:
     stopped = train(solver, parameters, options.model, log, snapshots, validation, ranks)
     if log:
         log.conclude()
-    if ranks.size > 1:
-        megabytes = ranks.bytes / 1e6
-        logger.info("%d ranks; each sent at least %.2f MB an iteration", ranks.size, megabytes)
     if stopped:
         logger.info("stopped at iteration %d; go on with --resume", solver.iter)
         return 128 + stopped

@@ -1,13 +1,11 @@
-"""Ask the CUDA driver about the machine: its GPUs, their memory, the bus.
+"""Ask the CUDA driver about the machine: its GPUs and their memory.
 
 Asked of libcuda itself, which is there wherever a GPU can be used, so that it needs no other
 program and no CUDA toolkit.
 """
 
-import contextlib
 import ctypes
 import re
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,28 +95,3 @@ def synchronize() -> None:
     Raises DriverError without one, and where a kernel has failed.
     """
     _call("cuCtxSynchronize")
-
-
-def bus_speed(size: int = 64 << 20, repeats: int = 10) -> tuple[float, float]:
-    """Return the bytes per second (to the GPU, from the GPU) of copies of ``size`` bytes.
-
-    The other end is page-locked memory, as Caffe's is. Raises DriverError without a GPU or memory.
-    """
-    host, device, length = ctypes.c_void_p(), ctypes.c_uint64(), ctypes.c_size_t(size)
-    with contextlib.ExitStack() as allocated:
-        _call("cuMemAllocHost_v2", ctypes.byref(host), length)
-        allocated.callback(_call, "cuMemFreeHost", host)
-        _call("cuMemAlloc_v2", ctypes.byref(device), length)
-        allocated.callback(_call, "cuMemFree_v2", device)
-        return (
-            _copy_speed(repeats, "cuMemcpyHtoD_v2", device, host, length),
-            _copy_speed(repeats, "cuMemcpyDtoH_v2", host, device, length),
-        )
-
-
-def _copy_speed(repeats, *copy):
-    _call(*copy)  # warms up
-    began = time.perf_counter()
-    for _ in range(repeats):
-        _call(*copy)
-    return copy[-1].value * repeats / (time.perf_counter() - began)

@@ -31,9 +31,6 @@ with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as net:
 """Runs a library's kernel, cuDNN's convolution, and one of Caffe's own, which only exists for the
 architectures that Caffe was built for."""
 
-OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
-"""The first driver branch that serves a CUDA major version (NVIDIA's compatibility table)."""
-
 
 def use_device(gpu: int | None = None) -> None:
     """Compute on GPU number ``gpu``, or on the CPU if it is None.
@@ -47,7 +44,7 @@ def use_device(gpu: int | None = None) -> None:
         return
     problem = _problem(gpu)
     if problem:
-        raise UserError(f"--gpu {gpu}: this Caffe cannot use it: {problem}")
+        raise UserError(f"--gpu {gpu}: this Caffe cannot use it: {problem}; or use --cpu")
     caffe.set_device(gpu)
     caffe.set_mode_gpu()
 
@@ -81,12 +78,17 @@ def last_words(stderr: str) -> str:
 
 
 def explain(stderr: str) -> str:
-    """Turn the text that Caffe wrote before it ended into a cause and a remedy."""
+    """Say why Caffe ended, from the text that it wrote.
+
+    Our build of Caffe adds to CUDA's error what to do about it (patch 14-error-advice).
+    """
     said = last_words(stderr)
-    for pattern, answer in CAUSES:
-        if re.search(pattern, said):
-            return f"{answer()} (Caffe: {said})"
-    return f"{said}; {_there()}; use another GPU, or --cpu"
+    if "CPU-only Caffe" in said:
+        return (
+            "it was built for the CPU only; use a Caffe built with CUDA (the Dockerfile's target "
+            "cuda)"
+        )
+    return f"{said}; {_there()}"
 
 
 def _there():
@@ -95,113 +97,4 @@ def _there():
     except cuda_driver.DriverError as error:
         return str(error)
     names = ", ".join(f"{d.number} {d.name}" for d in found)
-    return f"{len(found)} GPU{'' if len(found) == 1 else 's'} here{': ' + names if names else ''}"
-
-
-def _no_cuda():
-    return (
-        "it was built for the CPU only; use --cpu, or a Caffe built with CUDA (the Dockerfile's "
-        "target cuda)"
-    )
-
-
-def _old_driver():
-    try:
-        major, minor = cuda_driver.cuda_version()
-        version = cuda_driver.driver_version() or "of unknown version"
-        there = f"the NVIDIA driver {version} serves CUDA up to {major}.{minor}, too old"
-    except cuda_driver.DriverError:
-        there = "no NVIDIA driver is visible"
-    needed = "; ".join(f"CUDA {major}: {branch}" for major, branch in OLDEST_DRIVER.items())
-    return (
-        f"{there} for the CUDA of this build (the oldest driver that serves it: {needed}); update "
-        "the driver (in a container: the host's, and start it with --gpus all), or use a Caffe "
-        "built with an older CUDA, or --cpu"
-    )
-
-
-def _no_gpu():
-    return (
-        "no GPU is visible; see what nvidia-smi lists, whether CUDA_VISIBLE_DEVICES hides it, and "
-        "in a container start it with --gpus all; or use --cpu"
-    )
-
-
-def _no_such_number():
-    return f"there is no GPU of that number; {_there()}; numbers start at 0"
-
-
-def _other_architecture():
-    try:
-        capabilities = ", ".join(
-            f"{d.number} {d.name} needs sm_{d.capability[0]}{d.capability[1]}"
-            for d in cuda_driver.devices()
-        )
-    except cuda_driver.DriverError as error:
-        capabilities = str(error)
-    return (
-        f"it was built for other GPU architectures ({capabilities}); build it again with "
-        "engine/make_wheel.py --architectures (CUDA 13 knows sm_75 and newer), use another GPU, or "
-        "--cpu"
-    )
-
-
-def _out_of_memory():
-    return (
-        "its memory is full, even for a net of a few bytes; see in nvidia-smi which program holds "
-        "it, or use another GPU"
-    )
-
-
-CAUSES = (
-    (r"CPU-only Caffe", _no_cuda),
-    (r"driver version is insufficient|\(35 vs\. 0\)", _old_driver),
-    (r"no CUDA-capable device|\((38|100) vs\. 0\)", _no_gpu),
-    (r"invalid device ordinal|\((10|101) vs\. 0\)", _no_such_number),
-    (r"no kernel image|ARCH_MISMATCH|\((48|209) vs\. 0\)", _other_architecture),
-    (r"out of memory|\(2 vs\. 0\)|ALLOC(ATION)?_FAILED", _out_of_memory),
-)
-"""Causes of Caffe's errors, by CUDA's error texts and its numbers before and since CUDA 10.1."""
-
-
-SPARE = 2**29
-"""Bytes of GPU memory to leave for what :mod:`objseg.training.cost` does not count: the kernels
-that CUDA loads when they are first used, cuBLAS's workspace, an LSTM's steps."""
-
-
-def check_room(
-    memory, batch: int, iter_size: int, together: int = 1, free: int | None = None
-) -> str | None:
-    """Refuse a training that does not fit the GPU in use, before it has begun.
-
-    ``memory`` is a :class:`objseg.training.cost.Memory`; a step has ``iter_size`` batches of
-    ``batch`` expressions, ``together`` of which share an image. ``free`` are bytes, by default the
-    driver's count: call it when every net is made, since then cuDNN's workspaces are taken. Raises
-    UserError naming a batch that fits. Returns a warning where less than ``SPARE`` would be left,
-    else None.
-    """
-    free = cuda_driver.memory()[0] if free is None else free
-    room, needed = free - SPARE, memory.total(batch)
-    if needed <= room:
-        return None
-    gib = 2.0**30
-    figures = (
-        f"a batch of {batch} needs about {needed / gib:.1f} GiB of GPU memory, and "
-        f"{free / gib:.1f} GiB are free beside cuDNN's workspaces"
-    )
-    workspaces = "a smaller CAFFE_CUDNN_WORKSPACE_MB takes less"
-    if needed <= free:
-        return f"{figures}: it may not fit; {workspaces}, as do a smaller --batch and a larger " \
-               "--iter-size"
-    largest = int((room - memory.fixed) / memory.item) // together * together
-    if largest < together:
-        raise UserError(
-            f"{figures}: not even a batch of {together} is sure to fit; {workspaces}; or end the "
-            "programs that hold this GPU's memory (nvidia-smi), use one with more, or use --cpu"
-        )
-    step = batch * iter_size
-    smaller = next(b for b in range(largest, 0, -together) if step % b == 0 or b == together)
-    raise UserError(
-        f"{figures}; the largest batch that fits is {largest}. The same step of {step} "
-        f"expressions: --batch {smaller} --iter-size {step // smaller}"
-    )
+    return f"GPUs here: {names or 'none'}"

@@ -66,7 +66,6 @@ def prepare(
     notes = count_problems(index, annotations) + Counter({
         "image without expression": list(regions.values()).count([]),
         "mask resized to its image": sum(record["resized"] for record in records.values()),
-        "region without expression": _count_unspoken(raw, annotations, annotations_only),
     })
     write_index(out, index, annotations.source, vocabulary, notes)
     return index
@@ -150,14 +149,6 @@ def _entries(
                 regions[region] = {"image": image, "box": record["boxes"][region],
                                    "expressions": annotations.expressions[region]}
     return {"images": images, "regions": regions, "skipped": skipped}
-
-
-def _count_unspoken(raw: Path, annotations: Annotations, annotations_only: bool) -> int:
-    """Count the regions that have no expression."""
-    listed = set(annotations.listed)
-    if not annotations_only:
-        listed.update(path.stem for path in (raw / "mask").glob("*.mat"))
-    return len(listed - set(annotations.expressions))
 
 
 def remove_masks(out: Path, kept: Container[str]) -> None:

@@ -14,7 +14,10 @@ FOLDERS = ("", "split", "data")
 
 GAMES = "RealGames.txt"
 
-_GAME = re.compile(r"(?P<region>[^/\\~]+_\d+)\.jpg")
+_REGION = r"(?P<region>[^/\\~]+_\d+)"
+_NUMBER = r"\s*[-+.\d]+(?:[eE][-+]?\d+)?\s*"
+# an expression may hold a "~" itself
+_GAME = re.compile(rf"{_REGION}\.jpg~(?P<expression>.*)~{_NUMBER}~{_NUMBER}")
 
 
 class AnnotationError(UserError):
@@ -29,7 +32,6 @@ class Annotations:
     ``{"train" | "val" | "test": [image id]}``; ``expressions`` ``{region id: [str]}``, where a
     region id is "<image id>_<number>"; ``boxes`` ``{region id: [xmin, ymin, xmax, ymax]}`` in
     inclusive pixels and ``sizes`` ``{image id: [width, height]}``, both empty without JSON files.
-    ``listed`` is the set of region ids that any JSON file names, with expressions or without.
     ``problems`` lists (place, reason) of each entry passed over and ``counts`` counts them by
     reason.
     """
@@ -39,7 +41,6 @@ class Annotations:
     expressions: dict[str, list[str]] = field(default_factory=dict)
     boxes: dict[str, list[int]] = field(default_factory=dict)
     sizes: dict[str, list[int]] = field(default_factory=dict)
-    listed: set[str] = field(default_factory=set)
     problems: list[tuple[str, str]] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
 
@@ -88,11 +89,8 @@ def read_annotations(raw: str | Path) -> Annotations:
         raise AnnotationError(f"{raw}: neither {GAMES} nor referit_query_*.json is there")
     if boxes := _find(raw, "referit_bbox.json"):
         annotations.boxes = _read_numbers(boxes, 4)
-        annotations.listed.update(annotations.boxes)
     if sizes := _find(raw, "referit_imsize.json"):
         annotations.sizes = {_stem(name): size for name, size in _read_numbers(sizes, 2).items()}
-    if crops := _find(raw, "referit_imcrop.json"):
-        annotations.listed.update(*_read_texts(crops).values())
     known = {image for images in annotations.splits.values() for image in images}
     for image in sorted(set(map(image_of, annotations.expressions)) - known):
         annotations.pass_over(f"image {image}", "annotated image in no split")
@@ -165,7 +163,7 @@ def _read_list(path, annotations):
 
 
 def _read_games(path, annotations):
-    """Read lines ``<region>.jpg~<expression>~<x>~<y>``; the click (x, y) is checked and dropped."""
+    """Read lines ``<region>.jpg~<expression>~<x>~<y>``; the click (x, y) is dropped."""
     lines = set()
     for number, data in enumerate(path.read_bytes().split(b"\n"), 1):
         place = f"{path.name}, line {number}"
@@ -175,13 +173,10 @@ def _read_games(path, annotations):
             continue
         if not utf8:
             annotations.counts["line read as Latin-1"] += 1
-        first, _, rest = line.partition("~")
-        # From the right, since an expression may hold a "~" itself.
-        expression, *click = rest.rsplit("~", 2)
-        name = _GAME.fullmatch(first)
-        if not name or len(click) != 2 or not all(map(_is_number, click)):
+        game = _GAME.fullmatch(line)
+        if not game:
             annotations.pass_over(place, "malformed line")
-        elif not expression.strip():
+        elif not (expression := game["expression"].strip()):
             annotations.pass_over(place, "blank expression")
         elif line in lines:
             # The same words with another click are another player's, and count; the same click
@@ -189,35 +184,28 @@ def _read_games(path, annotations):
             annotations.pass_over(place, "repeated line")
         else:
             lines.add(line)
-            annotations.expressions.setdefault(name["region"], []).append(expression.strip())
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+            annotations.expressions.setdefault(game["region"], []).append(expression)
 
 
 def _read_queries(paths, annotations):
+    seen = set()  # a region may be in several files
     for path in paths:
         for region, expressions in _read_texts(path).items():
-            if not _GAME.fullmatch(f"{region}.jpg"):
+            if not re.fullmatch(_REGION, region):
                 raise AnnotationError(f"{path}: region {region!r}, expected <image id>_<number>")
             whole = [_whole(expression) for expression in expressions]
-            if whole != expressions and region not in annotations.listed:
-                annotations.counts["half a character replaced"] += 1
             kept = [expression.strip() for expression in whole if expression.strip()]
             if annotations.expressions.get(region, kept) != kept:
                 raise AnnotationError(
                     f"{path}: region {region} has other expressions than in another "
                     "referit_query_*.json; the files are not of one release"
                 )
-            if region not in annotations.listed:
+            if region not in seen:
+                if whole != expressions:
+                    annotations.counts["half a character replaced"] += 1
                 for _ in range(len(expressions) - len(kept)):
                     annotations.pass_over(f"{path.name}, region {region}", "blank expression")
-            annotations.listed.add(region)
+            seen.add(region)
             if kept:
                 annotations.expressions[region] = kept
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from objseg.data.dataset import SPLITS
-from objseg.data.expressions import MAX_WORDS, Vocabulary, split, tokenize
+from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
 from objseg.data.raw import Annotations
 
 
@@ -66,10 +66,8 @@ def _count_words(index: dict, vocabulary: Vocabulary | None) -> dict[str, int]:
     tokens = [tokenize(expression) for expression in expressions]
     counts = {
         "longest expression": max(map(len, tokens)),
-        f"over {MAX_WORDS} tokens": sum(len(split(e)) > MAX_WORDS for e in expressions),
         f"cut to {MAX_WORDS} tokens": sum(len(t) > MAX_WORDS for t in tokens),
         "without a token": sum(not t for t in tokens),
-        "not ASCII": sum(not e.isascii() for e in expressions),
     }
     if vocabulary is not None:
         test = [t for expression in expressions_of(index, "test") for t in tokenize(expression)]
@@ -95,10 +93,8 @@ def describe(name: str, summary: dict) -> str:
             f"{count['skipped expressions']:13,}"
         )
     lines += [
-        f"longest expression: {summary['longest expression']} tokens",
-        f'over {MAX_WORDS} tokens: {summary[f"over {MAX_WORDS} tokens"]} (a final "." counted; '
-        f"{summary[f'cut to {MAX_WORDS} tokens']} are cut once it is dropped)",
-        f"not ASCII: {summary['not ASCII']}; without a token: {summary['without a token']}",
+        f"longest expression: {summary['longest expression']} tokens; cut to {MAX_WORDS}: "
+        f"{summary[f'cut to {MAX_WORDS} tokens']}; without a token: {summary['without a token']}",
     ]
     if "vocabulary" in summary:
         lines.append(

@@ -30,12 +30,11 @@ PARTING = 5
 class Ranks:
     """The processes that mpirun started; ``rank`` is this one's number of ``size``.
 
-    ``local_rank`` is the number among those of the same host, for the choice of a GPU. ``bytes``
-    is what a rank sends in an iteration of training at least, once gradients are averaged.
+    ``local_rank`` is the number among those of the same host, for the choice of a GPU.
     """
 
     def __init__(self, communicator=MPI.COMM_WORLD):
-        self.communicator, self.bytes, self.average = communicator, 0, None
+        self.communicator, self.average = communicator, None
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
         local = communicator.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank = local.Get_rank()
@@ -130,13 +129,9 @@ class Ranks:
 
         ``frozen`` are the names of the layers that are not learnt, ``passes`` the batches of an
         iteration (iter_size), and ``signal()`` is not None once this process has been asked to end.
-        The solver's ``step`` raises RanksError when the others do not answer. Sets ``bytes`` to
-        2 (N - 1) / N of the gradients, the least that N ranks can send (Patarasuk and Yuan,
-        "Bandwidth optimal all-reduce algorithms", 2009).
+        The solver's ``step`` raises RanksError when the others do not answer.
         """
         self.average = GradientAverage(self.communicator, solver, frozen, passes, signal)
-        gradients = sum(blob.diff.nbytes for blob in self.average.learnt)
-        self.bytes = 2 * (self.size - 1) * gradients // self.size
 
 
 class GradientAverage:

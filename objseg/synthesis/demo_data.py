@@ -49,8 +49,8 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
     path.write_bytes(header + stream.getvalue()[len(header):])
 
 
-def write_scene(number: int, folder: Path, seed: int, mode: str) -> None:
-    """Write a scene's picture and masks, and last its expressions, which mark it as finished."""
+def write_scene(number: int, folder: Path, seed: int, mode: str) -> str:
+    """Write a scene's picture and masks; returns its lines for RealGames.txt."""
     scene, regions, rng = make_scene(number, seed, mode)
     height, width = scene.labels.shape
     lines = []
@@ -65,7 +65,7 @@ def write_scene(number: int, folder: Path, seed: int, mode: str) -> None:
             )
     picture = folder / "images" / f"{number}.jpg"
     write_image(picture, scene.image, cv2.IMWRITE_JPEG_QUALITY, 90)
-    write_text(folder / "expressions" / f"{number}.txt", "".join(lines))
+    return "".join(lines)
 
 
 def read_settings(folder: Path) -> dict | None:
@@ -90,69 +90,47 @@ def make_data(
 
     ``scenes`` gives the numbers of scenes of "train", "val" and "test"; ``seed`` is 0 or more;
     ``mode`` is one of MODES; ``workers`` is the number of processes. The set grows in a folder
-    beside ``out`` and is renamed at the end, so that ``out`` is always whole; an interrupted run
-    goes on where it stopped. Raises UserError if ``out`` holds files that this function did not
-    write, or, without ``overwrite``, a set of other settings.
+    beside ``out`` and is renamed at the end, so that ``out`` is always whole. Raises UserError if
+    ``out`` holds files that this function did not write, or, without ``overwrite``, a set of other
+    settings.
     """
     settings = {"version": VERSION, "seed": seed, "expressions": mode, "scenes": scenes}
     found = read_settings(out)
     if found == settings:
-        if not (out / "about.json").exists():  # made by an earlier version
-            write_about(out)
         logger.info("%s: complete, nothing to do", out)
         return
     if found is not None and not overwrite:
         raise UserError(f"{out}: made with the settings {found}, but {settings} are wanted; "
                          "choose another folder with --out, or replace this one with --overwrite")
-    growing = out.with_name(f".{out.name}.partial")
-    if read_settings(growing) != settings:
-        shutil.rmtree(growing, ignore_errors=True)
-        for name in ("images", "mask", "expressions", "split"):
-            (growing / name).mkdir(parents=True)
-        write_text(growing / "settings.json", json.dumps(settings) + "\n")
-    count = sum(scenes.values())
-    draw_missing(growing, count, seed, mode, workers)
-    write_lists(growing, scenes)
-    shutil.rmtree(growing / "expressions")
+    growing, count = out.with_name(f".{out.name}.partial"), sum(scenes.values())
+    shutil.rmtree(growing, ignore_errors=True)
+    for name in ("images", "mask", "split"):
+        (growing / name).mkdir(parents=True)
+    stream = Prefetcher(
+        lambda number: write_scene(number, growing, seed, mode), workers, first=1, count=count
+    )
+    games = []
+    with contextlib.closing(stream), Progress(count, "draw", "scene") as progress:
+        for lines in stream:
+            games.append(lines)
+            progress.advance()
+    write_text(growing / "RealGames.txt", "".join(games))
+    write_lists(growing / "split", scenes)
+    write_text(growing / "about.json", '{"images": "drawn", "expressions": "program"}\n')
+    write_text(growing / "settings.json", json.dumps(settings) + "\n")
     shutil.rmtree(out, ignore_errors=True)
     growing.rename(out)
-    expressions = (out / "RealGames.txt").read_text().count("\n")
+    expressions = "".join(games).count("\n")
     logger.info("%s: %d scenes, %d expressions", out, count, expressions)
 
 
-def write_about(folder: Path) -> None:
-    """Write the facts that every report tells of this data set."""
-    write_text(folder / "about.json", '{"images": "drawn", "expressions": "program"}\n')
-
-
-def draw_missing(folder: Path, count: int, seed: int, mode: str, workers: int) -> None:
-    """Write the scenes 1 to ``count`` that are not finished."""
-    missing = [number for number in range(1, count + 1)
-               if not (folder / "expressions" / f"{number}.txt").exists()]
-
-    def write(item):
-        write_scene(missing[item], folder, seed, mode)
-
-    with contextlib.closing(Prefetcher(write, workers, count=len(missing))) as stream, \
-            Progress(count, "draw", "scene", count - len(missing)) as progress:
-        for _ in stream:
-            progress.advance()
-
-
 def write_lists(folder: Path, scenes: dict[str, int]) -> None:
-    """Write what is told of all scenes: the split lists, RealGames.txt and about.json.
-
-    The scenes of train, val and test are numbered in turn.
-    """
-    write_about(folder)
+    """Write the split lists; the scenes of train, val and test are numbered in turn."""
     members, first = {}, 1
     for split, count in scenes.items():
         members[split] = list(range(first, first + count))
         first += count
     members["trainval"] = members["train"] + members["val"]
     for split, numbers in members.items():
-        write_text(folder / "split" / f"referit_{split}_imlist.txt",
+        write_text(folder / f"referit_{split}_imlist.txt",
                    "".join(f"{number}\n" for number in numbers))
-    write_text(folder / "RealGames.txt", "".join(
-        (folder / "expressions" / f"{number}.txt").read_text() for number in range(1, first)
-    ))

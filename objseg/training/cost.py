@@ -1,4 +1,4 @@
-"""The cost of a net, from its shapes alone: operations, memory, bytes between GPU and memory.
+"""The arithmetic operations of a net, from its shapes alone.
 
 Counted are the layers that multiply matrices: Convolution, Deconvolution, InnerProduct and LSTM,
 at 2 operations per multiply-add. The others (ReLU, pooling, normalisation, softmax, biases …) do a
@@ -9,51 +9,14 @@ Functions take a loaded pycaffe net, and the names of its ``frozen`` layers, whi
 from collections.abc import Collection
 from typing import NamedTuple
 
-FLOAT = 4
-"""Bytes of Caffe's numbers."""
-
-HISTORIES = {"SGD": 1, "Adam": 2}
-"""Arrays of the parameters' size that a solver keeps between its steps."""
-
-KEPT = {"Pooling": 1, "Dropout": 1, "BatchNorm": 2, "SoftmaxWithLoss": 2,
-        "SigmoidCrossEntropyLoss": 2}
-"""Private GPU buffers by layer type, in multiples of the bottom blob (Pooling: of the top).
-
-Pooling keeps where each maximum was, Dropout what it dropped (in training alone), BatchNorm its
-result and the deviations by which it divided; a loss keeps its probabilities, and an array that its
-kernel counts in. On a CPU both losses have one array less.
-"""
-
-SHARING = {"Split": ("data",), "Reshape": ("data", "diff"), "Flatten": ("data", "diff")}
-"""Arrays that the tops of a layer type share with its bottom: they take no memory of their own."""
-
 
 class LayerCost(NamedTuple):
-    """A layer's share: operations per pass, and bytes.
-
-    ``parameters``, ``activations`` and ``gradients`` are the bytes of its weights and of its tops'
-    data and gradients; ``kept`` are those of its private buffers.
-    """
+    """A layer and its operations per pass."""
 
     name: str
     type: str
     forward: int
     backward: int
-    parameters: int
-    activations: int
-    gradients: int
-    kept: int
-
-
-class Memory(NamedTuple):
-    """An estimate in bytes: ``fixed`` whatever the batch, ``item`` for each of its items."""
-
-    fixed: float
-    item: float
-
-    def total(self, batch: int) -> float:
-        """Return the bytes at ``batch`` items."""
-        return self.fixed + self.item * batch
 
 
 def frozen_layers(parameters) -> set[str]:
@@ -69,32 +32,23 @@ def layer_costs(net, frozen: Collection[str] = ()) -> list[LayerCost]:
 
     Backward multiplies once for the gradient of the weights if they are learnt, and once for that
     of the bottom if something below it is learnt: each costs as much as forward. (An LSTM always
-    takes the gradient of its states.) Gradients of blobs are counted where something is learnt
-    below; without any loss there are none.
+    takes the gradient of its states.) Without any loss there is no backward.
     """
     reached, costs = set(), []  # blobs that something learnt is below
     trained = any(net.blob_loss_weights.values())
     for name, layer in zip(net._layer_names, net.layers):
-        bottoms, tops = net.bottom_names[name], net.top_names[name]
+        bottoms = net.bottom_names[name]
         learns = len(layer.blobs) > 0 and name not in frozen
         passes_down = bool(bottoms) and bottoms[0] in reached
         if learns or any(bottom in reached for bottom in bottoms):
-            reached.update(tops)
-        own = [top for top in tops if top not in bottoms]  # not those computed in place
-        held, shared = FLOAT * sum(net.blobs[top].count for top in own), SHARING.get(layer.type, ())
+            reached.update(net.top_names[name])
         forward = _operations(net, name, layer)
-        backward = gradients = 0
-        if trained:
-            if learns:
-                backward += forward
-            if passes_down or (layer.type == "LSTM" and learns):
-                backward += forward
-            if "diff" not in shared and any(top in reached for top in own):
-                gradients = held
-        costs.append(LayerCost(
-            name, layer.type, forward, backward, FLOAT * sum(blob.count for blob in layer.blobs),
-            0 if "data" in shared else held, gradients, FLOAT * _kept(net, name, layer),
-        ))
+        backward = 0
+        if trained and learns:
+            backward += forward
+        if trained and (passes_down or (layer.type == "LSTM" and learns)):
+            backward += forward
+        costs.append(LayerCost(name, layer.type, forward, backward))
     return costs
 
 
@@ -117,50 +71,7 @@ def _operations(net, name, layer):
     return 0
 
 
-def _kept(net, name, layer):
-    """Return the number of values in a layer's private buffers."""
-    if layer.type not in KEPT:
-        return 0
-    ends = net.top_names if layer.type == "Pooling" else net.bottom_names
-    return KEPT[layer.type] * net.blobs[ends[name][0]].count
-
-
 def operations(net, frozen: Collection[str] = ()) -> tuple[int, int]:
     """Return the operations of one pass through ``net``, (forward, backward)."""
     costs = layer_costs(net, frozen)
     return sum(c.forward for c in costs), sum(c.backward for c in costs)
-
-
-def training_memory(
-    net, batch: int, solver: str = "SGD", frozen: Collection[str] = (), beside=None
-) -> Memory:
-    """Estimate the Memory of training ``net``, loaded with ``batch`` items, by a ``solver`` type.
-
-    An item is what the data layer's ``batch`` counts: an expression, or an image for per-word. The
-    estimate has the weights, their gradients and the solver's history, and data and gradients of
-    every blob. ``beside`` is a net on the same weights that runs in turn, to validate: its blobs
-    count as they are shaped. Left out are the few MB of an LSTM's unrolled steps, the column
-    buffers of convolutions without cuDNN, and cuDNN's workspaces, which a net takes when it is made
-    and are gone from the free memory by then.
-    """
-    costs = layer_costs(net, frozen)
-    parameters = sum(c.parameters for c in costs) * (2 + HISTORIES[solver])
-    item = sum(c.activations + c.gradients + c.kept for c in costs) / batch
-    turn = sum(c.activations + c.kept for c in layer_costs(beside)) if beside else 0
-    return Memory(parameters + turn, item)
-
-
-def bus_bytes(net, frozen: Collection[str] = ()) -> dict[str, int]:
-    """Return the bytes per iteration between GPU and memory, by name of each Python layer.
-
-    A Python layer computes on the CPU, so its bottoms are copied there and its tops back; in
-    backward their gradients, where something below is learnt. A blob that already is on the right
-    side is counted all the same, and so is one that is copied twice.
-    """
-    moved = {}
-    for cost, layer in zip(layer_costs(net, frozen), net.layers):
-        if layer.type == "Python":
-            blobs = net.bottom_names[cost.name] + net.top_names[cost.name]
-            passes = 2 if cost.gradients else 1
-            moved[cost.name] = passes * FLOAT * sum(net.blobs[blob].count for blob in blobs)
-    return moved

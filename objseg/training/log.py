@@ -3,7 +3,6 @@
 import csv
 import logging
 import os
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -50,30 +49,14 @@ class TrainingLog:
         with open(self.path) as stream:
             os.fsync(stream.fileno())
 
-    def summary(self) -> str:
-        """Return a line on the cost of an iteration: seconds, the data layer's share, peak memory.
-
-        The first iteration is left out where there are more: it allocates the net's blobs.
-        """
-        rows = self.read()
-        rows = rows[1:] or rows
-        seconds = np.mean([float(row["seconds"]) for row in rows])
-        data = np.mean([float(row["data_seconds"]) for row in rows])
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        return (
-            f"{len(rows)} iterations: {seconds:.3f} s each, {100 * data / seconds:.2f} % of it in "
-            f"the data layer; peak memory {memory:.2f} GiB"
-        )
-
     def conclude(self):
-        """Draw the curve and log the summary, if there is a line.
+        """Draw the curve, if there is a line.
 
         Whatever fails here is logged and no more: the training has ended, its weights are saved.
         """
         try:
             if self.read():
                 self.draw()
-                logger.info(self.summary())
         except Exception:
             logger.warning("warning: the curve of %s could not be drawn", self.path, exc_info=True)
 

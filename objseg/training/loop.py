@@ -42,7 +42,8 @@ def train(
     Returns the number of the signal that stopped it, or None. Raises TrainingError when loss or
     weights are not finite, when data cannot be had, when the disk is full, and when a rank is lost.
     """
-    run, end, recent = Run(solver, parameters, log, snapshots, ranks), parameters.max_iter, []
+    run = Run(solver, parameters.random_seed, log, snapshots, ranks)
+    end, recent = parameters.max_iter, []
     with contextlib.ExitStack() as stack:
         stack.enter_context(explained(solver, snapshots))
         stream = None if ranks.rank == 0 else stack.enter_context(open(os.devnull, "w"))
@@ -76,24 +77,33 @@ def train(
 class Run:
     """A training in progress: its solver, and what was measured and saved so far.
 
-    ``iou`` is the validation's result after the last iteration, None where it was not measured.
+    What an iteration does depends on the solver's state and its number alone: the data layer is
+    positioned by whoever restores a snapshot, and Caffe's random numbers start anew every time.
+    ``passes`` are the loss and the samples of each of the iter_size batches of the last iteration,
+    ``iou`` is the validation's result after it, None where it was not measured.
     """
 
-    def __init__(self, solver, parameters, log, snapshots, ranks):
-        self.solver, self.log, self.snapshots, self.ranks = solver, log, snapshots, ranks
-        self.iterations = Iterations(solver, parameters.random_seed, ranks)
-        self.saved, self.iou = solver.iter, None
+    def __init__(self, solver, seed, log, snapshots, ranks):
+        self.solver, self.seed, self.log, self.ranks = solver, seed, log, ranks
+        self.snapshots, self.saved, self.iou = snapshots, solver.iter, None
         self.best = snapshots.best(solver.iter)[1] if snapshots else 0
+        self.net, self.data_layer = solver.net, data_layer(solver.net)
+        self.draws = any(layer.type == "Dropout" for layer in self.net.layers)
+        self.passes = []
+        last = len(self.net.layers) - 1
+        self.net.after_forward(lambda layer: layer == last and self._note())
+
+    def _note(self):
+        self.passes.append((float(self.net.blobs[LOSS].data), self.data_layer.samples))
 
     def iterate(self) -> dict:
         """Run an iteration; returns its line of the log, without the validation.
 
         Where the data or another rank fail, a snapshot of the iteration before is taken first.
         """
-        data_layer = self.iterations.data_layer
-        began, waited, rate = time.perf_counter(), data_layer.seconds, self.solver.lr
+        began, waited, rate = time.perf_counter(), self.data_layer.seconds, self.solver.lr
         try:
-            loss = self.iterations.step()
+            loss = self.step()
         except (WorkerError, RanksError):
             self.save(checked=False)  # the weights are still those of the iteration before
             raise
@@ -101,8 +111,20 @@ class Run:
         return dict(
             iteration=self.solver.iter, loss=loss, rate=rate,
             seconds=round(time.perf_counter() - began, 4),
-            data_seconds=round(data_layer.seconds - waited, 4),
+            data_seconds=round(self.data_layer.seconds - waited, 4),
         )
+
+    def step(self) -> float:
+        """Run an iteration and return its loss; raises TrainingError when that is not finite."""
+        self.passes.clear()
+        if self.draws:
+            number = self.solver.iter * self.ranks.size + self.ranks.rank
+            random = np.random.RandomState([self.seed, number])
+            caffe.set_random_seed(int(random.randint(2**31)))
+        self.solver.step(1)
+        loss = np.mean([loss for loss, _ in self.passes])
+        self._require(np.isfinite(loss), f"the loss is {loss}")
+        return loss
 
     def improved(self) -> bool:
         """Return whether ``iou`` is better than the best so far, and remember it if so."""
@@ -120,49 +142,13 @@ class Run:
         if self.solver.iter == self.saved:
             return
         if checked:
-            self.iterations.check_weights()
+            name = layer_not_finite(self.net)
+            self._require(name is None, f"a weight of the layer {name} is not finite")
             self.ranks.check_alike()
         if self.ranks.rank == 0 and self.snapshots:
             self.log.sync()
             self.snapshots.take(self.solver, self.iou)
         self.saved = self.solver.iter
-
-
-class Iterations:
-    """Runs a solver iteration by iteration.
-
-    What an iteration does depends on the solver's state and its number alone: the data layer is
-    positioned by whoever restores a snapshot, and Caffe's random numbers start anew every time.
-    ``passes`` are the loss and the samples of each of the iter_size batches of the last iteration.
-    """
-
-    def __init__(self, solver, seed, ranks=ALONE):
-        self.solver, self.seed, self.ranks = solver, seed, ranks
-        self.net, self.data_layer = solver.net, data_layer(solver.net)
-        self.draws = any(layer.type == "Dropout" for layer in self.net.layers)
-        self.passes = []
-        last = len(self.net.layers) - 1
-        self.net.after_forward(lambda layer: layer == last and self._note())
-
-    def _note(self):
-        self.passes.append((float(self.net.blobs[LOSS].data), self.data_layer.samples))
-
-    def step(self) -> float:
-        """Run an iteration and return its loss; raises TrainingError when that is not finite."""
-        self.passes.clear()
-        if self.draws:
-            number = self.solver.iter * self.ranks.size + self.ranks.rank
-            random = np.random.RandomState([self.seed, number])
-            caffe.set_random_seed(int(random.randint(2**31)))
-        self.solver.step(1)
-        loss = np.mean([loss for loss, _ in self.passes])
-        self._require(np.isfinite(loss), f"the loss is {loss}")
-        return loss
-
-    def check_weights(self):
-        """Raise TrainingError when a weight is not finite."""
-        name = layer_not_finite(self.net)
-        self._require(name is None, f"a weight of the layer {name} is not finite")
 
     def _require(self, finite, trouble):
         if not finite:

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caffe.proto import caffe_pb2
-from google.protobuf.message import DecodeError
 
-from objseg.caffe.weights import WeightsError, check_fits, read_caffemodel
 from objseg.errors import UserError
 from objseg.files import digest, sha256
 
@@ -58,7 +56,7 @@ class Snapshot(NamedTuple):
         return self.stem.with_name(self.stem.name + ending)
 
     def described(self) -> bool:
-        """Whether there is a manifest."""
+        """Whether there is a manifest; a snapshot of `caffe train` has none."""
         return self.manifest.is_file()
 
     def description(self) -> dict:
@@ -78,15 +76,8 @@ class Snapshot(NamedTuple):
             raise SnapshotError(f"{self.manifest.name} is damaged ({error})") from error
 
     def problem(self) -> str | None:
-        """Return what is wrong with the files, None when they are whole.
-
-        Without a manifest all that can be checked is that both can be read.
-        """
+        """Return what is wrong with the files, None when they are whole."""
         try:
-            if not self.described():
-                read_state(self.state)
-                read_caffemodel(self.weights)
-                return None
             for name, expected in self.description()["files"].items():
                 path = self.stem.with_name(name)
                 size = path.stat().st_size
@@ -96,7 +87,7 @@ class Snapshot(NamedTuple):
                     return f"{name} is damaged, its sha256 is not the one that was written"
         except FileNotFoundError as error:
             return f"{Path(error.filename).name} is missing"
-        except (OSError, SnapshotError, WeightsError) as error:
+        except (OSError, SnapshotError) as error:
             return str(error)
         return None
 
@@ -136,33 +127,12 @@ def learned_net(path: Path) -> bytes:
     return caffe_pb2.SolverState(learned_net=str(path)).SerializeToString()
 
 
-def read_state(path: Path):
-    """Read a solver state as a SolverState; raises SnapshotError when it is broken."""
-    state = caffe_pb2.SolverState()
-    try:
-        state.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise SnapshotError(f"{path.name} is broken ({error})") from error
-    return state
-
-
 def restore(solver, snapshot: Snapshot):
-    """Load a Snapshot's solver state and weights into a Caffe solver.
+    """Load a whole Snapshot of the same run into a Caffe solver.
 
     Caffe stores where the weights were when the snapshot was taken; the folder may have moved
-    since. Raises SnapshotError or WeightsError when they are broken or belong to another net or
-    solver.
+    since.
     """
-    check_fits(solver.net, snapshot.weights)
-    # On another number Caffe would abort the process.
-    found = len(read_state(snapshot.state).history)
-    kinds = 2 if type(solver).__name__ in ("AdamSolver", "AdaDeltaSolver") else 1
-    expected = kinds * sum(map(len, solver.net.params.values()))
-    if found != expected:
-        raise SnapshotError(
-            f"{snapshot.state}: the history of {found} blobs, {expected} expected; it was taken "
-            "with another solver or net, or is truncated"
-        )
     with open(os.memfd_create("state"), "wb") as stream:
         with open(snapshot.state, "rb") as source:
             shutil.copyfileobj(source, stream, 1 << 20)

@@ -117,9 +117,19 @@ class Snapshots:
     def to_resume(self) -> Snapshot:
         """Return the Snapshot to go on from: the newest whole one, if it is of this run.
 
-        Logs what is skipped, and what cannot be verified. Raises OtherRunError when there is no
-        whole one, and, naming what differs, when it is of another run.
+        Logs what is skipped. Raises OtherRunError when there is no whole one, when the newest is of
+        `caffe train`, and, naming what differs, when the newest whole one is of another run.
         """
+        newest = self.all()[-1]
+        afresh = (
+            "start afresh with --resume --if-changed restart, which keeps its files, or in another "
+            "folder with --out, from these weights if you like with --weights"
+        )
+        if not newest.described():
+            raise OtherRunError(
+                f"{newest.stem} was taken by `caffe train`", "go on with "
+                f"`caffe train -solver FILE -snapshot {newest.state}`, or {afresh} {newest.weights}"
+            )
         snapshot, skipped = self.newest_whole()
         for message in skipped:
             logger.info("skipped: %s", message)
@@ -129,19 +139,11 @@ class Snapshots:
                 "start again with --overwrite, or with --resume --if-changed restart, which keeps "
                 "what is there",
             )
-        if not snapshot.described():
-            logger.info(
-                "%s has no manifest, as from `caffe train`: it can be read, but that it is "
-                "undamaged and of these settings cannot be verified", snapshot.name,
-            )
-            return snapshot
         found = differences(snapshot.description()["run"], self.run)
         if found:
             raise OtherRunError(
                 f"{snapshot.stem} was taken in another run ({found})",
-                "resume with its settings and data, or start afresh with --resume --if-changed "
-                "restart, which keeps its files, or in another folder with --out, from these "
-                f"weights if you like with --weights {snapshot.weights}",
+                f"resume with its settings and data, or {afresh} {snapshot.weights}",
             )
         return snapshot
 

@@ -1,4 +1,4 @@
-"""Devices: what a user is told when a GPU cannot be used, or a batch does not fit it."""
+"""Devices: what a user is told when a GPU cannot be used."""
 
 import re
 import subprocess
@@ -12,7 +12,6 @@ from checks import machine
 from checks.scenes import make_scenes
 from objseg.caffe import cuda_driver, devices
 from objseg.errors import UserError
-from objseg.training.cost import Memory
 
 # As CUDA_CHECK of Caffe's device_alternate.hpp prints them, with CUDA's numbers and texts.
 CHECK = "F20260101 00:00:00.000000 1234 {file}] Check failed: error == cudaSuccess ({text}"
@@ -58,35 +57,19 @@ def test_a_caffe_without_cuda_says_so_for_real():
     if "CPU-only" not in probe.stderr:
         pytest.skip("this Caffe is built with CUDA")
     with pytest.raises(UserError, match="^--gpu 0: this Caffe cannot use it: it was built for the "
-                                         "CPU only; use --cpu"):
+                                         "CPU only; .*; or use --cpu$"):
         devices.use_device(0)
 
 
-@pytest.mark.parametrize("text, advice", [
-    ("35 vs. 0)  CUDA driver version is insufficient for CUDA runtime version", "CUDA 13: 580"),
-    ("100 vs. 0)  no CUDA-capable device is detected", "CUDA_VISIBLE_DEVICES"),
-    ("38 vs. 0)  no CUDA-capable device is detected", "nvidia-smi"),
-    ("101 vs. 0)  invalid device ordinal", "no GPU of that number"),
-    ("10 vs. 0)  invalid device ordinal", "numbers start at 0"),
-    ("209 vs. 0)  no kernel image is available for execution on the device", "--architectures"),
-    ("48 vs. 0)  no kernel image is available for execution on the device", "architectures"),
-    ("2 vs. 0)  out of memory", "memory is full"),
-    ("999 vs. 0)  unknown error", "unknown error"),
-])
-def test_every_cause_has_its_remedy(text, advice):
-    message = devices.explain(failed(text))
-    assert advice in message and text.split(")  ")[1] in message
-
-
-@pytest.mark.parametrize("installed, there", [
-    ("535.104.05", "the NVIDIA driver 535.104.05 serves CUDA up to 12.2, too old"),
-    (None, "the NVIDIA driver of unknown version serves CUDA up to 12.2, too old"),
-])
-def test_a_driver_that_is_too_old_is_not_taken_for_none(monkeypatch, installed, there):
-    monkeypatch.setattr(cuda_driver, "cuda_version", lambda: (12, 2))
-    monkeypatch.setattr(cuda_driver, "driver_version", lambda: installed)
-    message = devices.explain(failed("35 vs. 0)  CUDA driver version is insufficient"))
-    assert message.startswith(there) and "update the driver" in message
+def test_what_caffe_says_is_passed_on_with_the_gpus_that_are_there(monkeypatch):
+    """Our Caffe's own words, with the advice that it adds."""
+    monkeypatch.setattr(
+        cuda_driver, "devices",
+        lambda: [cuda_driver.Device(0, "a card", (7, 5)), cuda_driver.Device(1, "other", (9, 0))],
+    )
+    words = "101 vs. 0)  invalid device ordinal. `nvidia-smi -L` lists the GPUs"
+    message = devices.explain(failed(words))
+    assert words in message and message.endswith("GPUs here: 0 a card, 1 other")
 
 
 def test_an_end_without_words_is_told_too():
@@ -97,7 +80,7 @@ def test_an_end_without_words_is_told_too():
 def test_a_failing_caffe_is_asked_once_and_does_not_end_this_process(caffe_that_says):
     calls = caffe_that_says(failed("209 vs. 0)  no kernel image is available"))
     for _ in range(2):
-        with pytest.raises(UserError, match="--gpu 3: .* other GPU architectures"):
+        with pytest.raises(UserError, match="--gpu 3: .* no kernel image .*or use --cpu"):
             devices.use_device(3)
     assert calls.read_text() == "x"
     devices.use_device(None)  # the CPU needs no asking
@@ -138,16 +121,14 @@ def test_the_drivers_version_is_read_from_its_module(tmp_path, monkeypatch, text
 def test_without_a_driver_the_driver_is_what_is_missing():
     with pytest.raises(cuda_driver.DriverError, match="no NVIDIA driver|cuInit"):
         cuda_driver.devices()
-    message = devices.explain(failed("35 vs. 0)  CUDA driver version is insufficient"))
-    assert message.startswith(("no NVIDIA driver is visible", "the NVIDIA driver "))
+    assert re.search("no NVIDIA driver|cuInit", devices.explain("what Caffe says"))
 
 
 @pytest.mark.skipif(not has_gpu(), reason="there is no GPU")
-def test_a_gpu_tells_its_memory_and_speed():
+def test_a_gpu_tells_its_memory():
     devices.use_device(0)
     free, total = cuda_driver.memory()
     assert 0 < free <= total
-    assert min(cuda_driver.bus_speed()) > 1e8
     cuda_driver.synchronize()
     caffe.set_mode_cpu()
 
@@ -175,34 +156,3 @@ def test_a_refused_gpu_leaves_what_an_earlier_training_made(tmp_path):
     assert done.returncode and "--gpu 0: this Caffe cannot use it" in done.stdout
     assert {path.name for path in made.parent.iterdir()} == {made.name, "lowres.lock"}
     assert made.read_text() == before
-
-
-GIB = 2**30
-
-
-@pytest.mark.parametrize("batch, iter_size, together, free", [
-    (10, 1, 1, 8.5), (10, 3, 1, 8.5), (32, 1, 4, 20), (7, 1, 1, 5), (12, 1, 4, 7),
-])
-def test_a_batch_that_does_not_fit_names_one_that_does(batch, iter_size, together, free):
-    memory, free = Memory(fixed=2 * GIB, item=GIB), free * GIB
-    with pytest.raises(UserError) as caught:
-        devices.check_room(memory, batch, iter_size, together, free)
-    largest, smaller, more = map(int, re.search(
-        r"the largest batch that fits is (\d+)\..* --batch (\d+) --iter-size (\d+)",
-        str(caught.value),
-    ).groups())
-    assert devices.check_room(memory, largest, 1, together, free) is None
-    assert memory.total(largest + together) + devices.SPARE > free
-    assert smaller * more == batch * iter_size  # the same step
-    assert smaller <= largest and smaller % together == largest % together == 0
-
-
-def test_a_gpu_too_small_for_anything_is_refused_without_a_batch():
-    with pytest.raises(UserError, match="not even a batch of 2 is sure to fit"):
-        devices.check_room(Memory(8 * GIB, GIB), 4, 1, 2, 8 * GIB)
-
-
-def test_a_batch_that_fits_passes_and_one_that_leaves_nothing_spare_warns():
-    memory = Memory(GIB, GIB)
-    assert devices.check_room(memory, 3, 1, free=4 * GIB + devices.SPARE) is None
-    assert "CAFFE_CUDNN_WORKSPACE_MB" in devices.check_room(memory, 3, 1, free=4 * GIB)

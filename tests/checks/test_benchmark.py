@@ -89,7 +89,6 @@ def test_every_model_is_trained_and_every_size_has_nets():
 def test_every_model_trains_an_iteration(options, model):
     result = parts.run(f"training {model} 1", options)
     assert passed(result) and result["losses"][0] == pytest.approx(result["cpu_loss"])
-    assert 0 < result["counted"] < result["memory"]
 
 
 def test_another_result_of_opencv_fails(options, monkeypatch):

@@ -297,7 +297,7 @@ def test_command_line(dataset, tmp_path):
 def test_other_ranks_end_while_the_first_draws(tmp_path):
     (tmp_path / "script.py").write_text(
         "import os, time\n"
-        "from objseg.parallel.start import open_ranks\n"
+        "from objseg.parallel.ranks import open_ranks\n"
         "ranks = open_ranks(True)\n"
         "pids = ranks.communicator.allgather(os.getpid())\n"
         "ranks.end()\n"

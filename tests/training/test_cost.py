@@ -1,16 +1,11 @@
-"""Costs against closed forms, published figures and what Caffe really holds."""
-
-import subprocess
-import sys
+"""Operations against closed forms and published figures."""
 
 import caffe
-import numpy as np
 import pytest
 from caffe import layers as L
 from caffe import params as P
 
 from checks import nets
-from checks.scenes import make_scenes
 from objseg.training import cost
 
 VGG16 = [(3, 64), (64, 64), "pool", (64, 128), (128, 128), "pool",
@@ -37,18 +32,6 @@ def load(tmp_path):
         path.write_text(str(net.to_proto()))
         caffe.set_mode_cpu()
         return caffe.Net(str(path), phase)
-    return build
-
-
-@pytest.fixture
-def slim(tmp_path):
-    """Build a slim train net on a batch of two images, every weight learnt."""
-    def build(stage):
-        make_scenes(tmp_path / "scenes", train=2, test=1)
-        file = nets.path("train", stage, "slim")
-        parameters = nets.comparable(nets.read_train_net(file, tmp_path / "scenes", 2))
-        caffe.set_mode_cpu()
-        return nets.load(parameters, tmp_path, caffe.TRAIN)
     return build
 
 
@@ -123,107 +106,6 @@ def test_groups_and_strides_divide_the_work(load):
     down, up = (c.forward for c in cost.layer_costs(load(net))[1:])
     assert down == 2 * (6 * 8 * 8) * (4 * 16)  # values times (in / group * 4 * 4)
     assert up == 2 * (6 * 8 * 8) * (2 * 16)  # bottom values times (out / group * 4 * 4)
-
-
-def test_memory_is_what_caffe_allocates(slim):
-    """Blobs that share memory have one address, so the addresses tell what is held."""
-    net = slim("highres")
-    net.forward()
-    net.backward()
-    costs = cost.layer_costs(net)
-    held = {b.data.ctypes.data: b.data.nbytes for b in net.blobs.values()}
-    assert sum(c.activations for c in costs) == sum(held.values())
-    # nothing is learnt below the data and the copies of it
-    untouched = [name for name in net.blobs if name.startswith(tuple(net.top_names["data"]))]
-    gradients = {b.diff.ctypes.data: b.diff.nbytes for name, b in net.blobs.items()
-                 if name not in untouched}
-    assert sum(c.gradients for c in costs) == sum(gradients.values())
-    weights = sum(b.data.nbytes for blobs in net.params.values() for b in blobs)
-    assert sum(c.parameters for c in costs) == weights
-    estimate = cost.training_memory(net, batch=2, solver="Adam")
-    assert estimate.fixed == 4 * weights  # data, gradient, two moments
-    blobs = sum(held.values()) + sum(gradients.values()) + sum(c.kept for c in costs)
-    assert estimate.total(2) - estimate.fixed == blobs
-
-
-GROWTH = """
-import os, sys
-import caffe
-
-def resident():
-    with open("/proc/self/statm") as stream:
-        return int(stream.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-caffe.set_mode_cpu()
-net = caffe.Net(sys.argv[1], caffe.TRAIN)
-before = resident()
-for name in net.inputs:
-    net.blobs[name].data[...] = 1  # the system gives no memory for what is only read
-net.forward()
-print(resident() - before)
-"""
-"""Prints how many bytes more the process holds after a pass. It has to be a new process, since one
-that has freed memory before uses that first."""
-
-
-def growth(path):
-    done = subprocess.run([sys.executable, "-c", GROWTH, str(path)], stdout=subprocess.PIPE,
-                          check=True, text=True)
-    return int(done.stdout)
-
-
-@pytest.mark.parametrize("type_name, settings", [
-    ("ReLU", {}),
-    ("Pooling", dict(kernel_size=1)),
-    ("Dropout", {}),
-    ("Dropout", dict(in_place=True)),
-    ("BatchNorm", {}),
-])
-def test_memory_is_what_a_process_comes_to_hold(load, tmp_path, type_name, settings):
-    net = caffe.NetSpec()
-    net.x = inputs(1, 1, 4000, 4000)
-    net.y = getattr(L, type_name)(net.x, **settings)
-    expected = sum(c.activations + c.kept for c in cost.layer_costs(load(net)))
-    assert growth(tmp_path / "net.prototxt") == pytest.approx(expected, rel=0.05)
-
-
-@pytest.mark.parametrize("type_name, classes", [
-    ("SoftmaxWithLoss", 1), ("SigmoidCrossEntropyLoss", 50),
-])
-def test_a_loss_keeps_probabilities_and_on_a_gpu_as_much_to_count_in(
-    load, tmp_path, type_name, classes
-):
-    net = caffe.NetSpec()
-    net.scores, net.label = inputs(1, 50, 400, 1000), inputs(1, classes, 400, 1000)
-    net.loss = getattr(L, type_name)(net.scores, net.label)
-    costs = cost.layer_costs(load(net))
-    expected = sum(c.activations for c in costs) + costs[-1].kept / 2
-    assert growth(tmp_path / "net.prototxt") == pytest.approx(expected, rel=0.05)
-
-
-def test_a_net_that_validates_takes_turns_on_the_same_weights(slim):
-    net = slim("highres")
-    deploy = caffe.Net(str(nets.PROTOTXT / "slim" / "deploy_highres.prototxt"), caffe.TEST)
-    alone = cost.training_memory(net, batch=2)
-    estimate = cost.training_memory(net, batch=2, beside=deploy)
-    deploy.share_with(net)
-    deploy.forward()
-    held = {b.data.ctypes.data: b.data.nbytes for b in deploy.blobs.values()}
-    kept = sum(c.kept for c in cost.layer_costs(deploy))
-    assert estimate.fixed - alone.fixed == sum(held.values()) + kept
-    assert estimate.item == alone.item
-
-
-def test_python_layers_move_their_blobs_across_the_bus(slim):
-    net = slim("lowres")
-    moved = cost.bus_bytes(net)
-    count = {name: blob.count for name, blob in net.blobs.items()}
-    assert set(moved) == {"data", "expression_unit", "features_unit", "coordinates", "loss"}
-    # bottom, top and the gradients of both
-    assert moved["features_unit"] == 4 * 4 * count["features_unit"]
-    # only forward
-    assert moved["data"] == 4 * sum(count[top] for top in net.top_names["data"])
-    assert np.all(np.array(list(moved.values())) > 0)
 
 
 def test_frozen_layers_are_those_without_a_learning_rate():
