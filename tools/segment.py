@@ -141,7 +141,7 @@ def main():
     image = read_image(options.image, oriented=True)
     read = {expression: understand(expression, vocabulary, options)
             for expression in dict.fromkeys(options.expressions)}
-    expressions = [expression for expression in options.expressions if read[expression]]
+    expressions = [expression for expression in options.expressions if read[expression] is not None]
     if not expressions:
         raise UserError("nothing to segment: --words lists what the net knows, --guess segments "
                         "expressions without a known word too")

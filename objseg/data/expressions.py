@@ -28,7 +28,7 @@ _SIDES = {"left": "right", "leftmost": "rightmost", "lefthand": "righthand",
           "leftside": "rightside", "leftward": "rightward", "leftwards": "rightwards"}
 _MIRRORED = _SIDES | {right: left for left, right in _SIDES.items()}
 
-_GRAMMAR = frozenset("a an and at by from in is of on the to with".split())
+_GRAMMAR = frozenset("a an and at by from in is of on s the to with".split())
 
 
 class VocabularyError(UserError):
@@ -195,19 +195,23 @@ class Vocabulary:
 
     def nearest(self, word: str, count: int = 3) -> list[str]:
         """List at most ``count`` of the ``spoken`` words that are spelled like ``word``."""
-        return difflib.get_close_matches(word, self.spoken, count)
+        return difflib.get_close_matches(word, self.spoken, count, cutoff=0.7)
 
     def substitute(self, expression: str) -> tuple[str, dict[str, str]]:
         """Replace the words without a row by synonyms that have one, see objseg.data.synonyms.
 
-        Returns the new expression and ``{word: its substitute}``. Words with a row, those without
-        a known synonym, and punctuation stay as they are.
+        Returns the new expression and ``{word: its substitute}``. Words with a row stay as they
+        are, and so do those without a known synonym; punctuation and words such as "a" and "of"
+        are left out where they have no row.
         """
-        found = {word: synonyms.substitute(word, self)
-                 for word in map(str.lower, _WORD.findall(expression)) if word not in self}
-        found = {word: other for word, other in found.items() if other}
-        text = _WORD.sub(lambda word: found.get(word[0].lower(), word[0]), expression)
-        return text, found
+        kept, found = [], {}
+        for token in tokenize(expression):
+            other = synonyms.substitute(token, self)
+            if other not in (None, token):
+                found[token] = other
+            if other or _is_word(token) and token not in _GRAMMAR:
+                kept.append(other or token)
+        return " ".join(kept), found
 
 
 def _words(expression: str) -> list[str]:

@@ -177,7 +177,7 @@ def test_empty_expression_is_a_clear_error(segment, tmp_path, expression):
         ("red zebra left zebra", "not in the vocabulary, read as <unk>: zebra\n"),
         ("red " * 500, "500 words in \"red red"),
         ("sky " + "ä" * 200, "read as <unk>: äää"),
-        ("sky and card", "read as <unk>: and; card, nearest car"),
+        ("sky and card", "read as <unk>: card, nearest car\n"),
     ],
     ids=["partly unknown", "long", "long word", "misspelled"],
 )
