@@ -15,6 +15,7 @@ from pathlib import Path
 
 from objseg.download.client import Client, item_state
 from objseg.download.manifest import amount, by_hand, read_manifest
+from objseg.download.vgg16_convolutions import fetch_convolutions
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 
@@ -22,8 +23,8 @@ from objseg.files import REPOSITORY
 def print_list(items, root):
     """Print a table of the items, their state below the folder ``root``, size and terms."""
     for item in items.values():
-        print(f"{item.name:18}{item_state(item, root):10}{amount(item.size):14}{item.about}")
-        print(f"{'':42}terms: {item.terms}")
+        print(f"{item.name:20}{item_state(item, root):10}{amount(item.size):14}{item.about}")
+        print(f"{'':44}terms: {item.terms}")
 
 
 def fetch(items, root):
@@ -31,7 +32,7 @@ def fetch(items, root):
     client, missing, failed = Client(), [], []
     for item in items:
         try:
-            files = client.fetch(item, root)
+            files = fetch_convolutions(item, root) if item.package else client.fetch(item, root)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             failed.append(item.name)

@@ -59,6 +59,18 @@ def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
     }
 
 
+def write_caffemodel(path: str | Path, weights: dict[str, list[np.ndarray]]) -> None:
+    """Write ``weights`` {layer name: [float32 arrays]}, as :func:`read_caffemodel` returns them."""
+    from caffe.proto import caffe_pb2
+
+    net = caffe_pb2.NetParameter()
+    for name, arrays in weights.items():
+        layer = net.layer.add(name=name)
+        for array in arrays:
+            layer.blobs.add(shape={"dim": array.shape}, data=array.ravel().tolist())
+    Path(path).write_bytes(net.SerializeToString())
+
+
 def check_fits(net, path: str | Path) -> list[str]:
     """Raise WeightsError unless the layers that ``path`` shares with ``net`` have equal shapes.
 
@@ -173,26 +185,25 @@ def set_forget_bias(lstm_bias: np.ndarray, value: float = 1.0) -> None:
 
 
 def fully_convolutional(weights: dict, net) -> dict[str, list[np.ndarray]]:
-    """Fit VGG-16's InnerProduct weights to convolutions of the net, by layer name.
+    """Fit VGG-16's weights to convolutions of the net, by layer name.
 
     ``weights`` as from :func:`read_caffemodel`. A fully connected layer over a 7x7 map is the
     convolution with a 7x7 kernel of the same numbers, so each array is reshaped to the net's.
-    Returns {layer: arrays} for every convolution of the trunk. Raises WeightsError on a missing
-    layer or another number of values.
+    Returns {layer: arrays} of the trunk's layers from the first on: of fc6 to fc8 those that
+    ``weights`` has in the net's size. Raises WeightsError where a layer before fc6 is missing or
+    has another shape.
     """
     fitted = {}
     for name, blobs in net.params.items():
-        if not name.startswith(("conv", "fc")):
-            continue
-        if name not in weights:
-            raise WeightsError(f"layer {name} is missing; found {', '.join(weights)}")
-        found, expected = weights[name], [tuple(blob.shape) for blob in blobs]
-        if [a.size for a in found] != [int(np.prod(s)) for s in expected]:
+        found, expected = weights.get(name, []), [tuple(blob.shape) for blob in blobs]
+        if [a.size for a in found] == [int(np.prod(s)) for s in expected]:
+            fitted[name] = [a.reshape(s) for a, s in zip(found, expected)]
+        elif name.startswith("conv"):
             raise WeightsError(
-                f"layer {name} has blobs of shape {[a.shape for a in found]}, "
-                f"expected as many numbers as {expected}"
+                f"layer {name} has blobs of shape {[a.shape for a in found]}, expected {expected}"
             )
-        fitted[name] = [a.reshape(s) for a, s in zip(found, expected)]
+        else:
+            break  # a layer is worth nothing above another than it was trained on
     return fitted
 
 

@@ -82,6 +82,14 @@ def fault_of(path, file):
     return None
 
 
+def wrong_file(target: Path, fault: str, name: str) -> DownloadError:
+    """Return the error for a ``target``, of the item ``name``, that has a ``fault``."""
+    return DownloadError(
+        f"{target} is not the right file: {fault}. Move it away and run: "
+        f"python tools/download.py {name}"
+    )
+
+
 def _unpack(target, root, file):
     """Unpack ``target`` if it is an archive; return what is wrong with it, None if nothing is."""
     if not file.unpack:
@@ -136,10 +144,7 @@ class Client:
             if target.exists():
                 fault = fault_of(target, file) or _unpack(target, root, file)
                 if fault:
-                    raise DownloadError(
-                        f"{target} is not the right file: {fault}. Move it away and run: "
-                        f"python tools/download.py {name}"
-                    )
+                    raise wrong_file(target, fault, name)
             elif not any(self._fetch_from(place, file, root) for place in file.places):
                 return False
         log.info(f"{name}: {file.unpack or file.path} is ready")

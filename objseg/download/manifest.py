@@ -18,7 +18,7 @@ class File:
     """
 
     path: str
-    places: tuple[str, ...]
+    places: tuple[str, ...] = ()
     size: int | None = None
     sha1: str | None = None
     sha256: str | None = None
@@ -42,14 +42,31 @@ class File:
 
 
 @dataclass(frozen=True)
+class Package:
+    """A Python package that a file is made from.
+
+    ``requirement`` is what pip is asked for, such as ``name==1.0``; ``wheel`` is the file that pip
+    fetches, which may also be put at its path by hand, and ``member`` a file in the wheel.
+    """
+
+    requirement: str
+    wheel: File
+    member: File
+
+
+@dataclass(frozen=True)
 class Item:
-    """An entry of the manifest: its name, its files, and prose for people."""
+    """An entry of the manifest: its name, its files, and prose for people.
+
+    The only file of an item with a ``package`` is made from that, and has no places.
+    """
 
     name: str
     about: str
     terms: str
     files: tuple[File, ...]
     by_hand: str = ""
+    package: Package | None = None
 
     @property
     def size(self) -> int | None:
@@ -68,12 +85,19 @@ def read_manifest(path: str | Path) -> dict[str, Item]:
 
 
 def _item(name, entry):
-    files = [
-        File(**{key: tuple(value) if isinstance(value, list) else value
-                for key, value in file.items()})
-        for file in entry["files"]
-    ]
-    return Item(name=name, **{**entry, "files": tuple(files)})
+    entry = {**entry, "files": tuple(_file(file) for file in entry["files"])}
+    if "package" in entry:
+        facts = entry["package"]
+        entry["package"] = Package(
+            **{**facts, "wheel": _file(facts["wheel"]), "member": _file(facts["member"])}
+        )
+    return Item(name=name, **entry)
+
+
+def _file(facts):
+    return File(**{
+        key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()
+    })
 
 
 def by_hand(item: Item, file: File, root: Path) -> str:

@@ -487,8 +487,8 @@ def test_damage_to_an_archive_is_found(tmp_path):
 def test_the_manifest_fills_the_layout_that_preparation_reads():
     items = read_manifest(REPOSITORY / "data" / "manifest.json")
     assert list(items) == [
-        "referit", "expressions", "annotations", "splits", "edgeboxes", "vgg16", "fcn32s",
-        "structured-edges",
+        "referit", "expressions", "annotations", "splits", "edgeboxes", "vgg16",
+        "vgg16-convolutions", "fcn32s", "structured-edges",
     ]
     paths = {file.path for entry in items.values() for file in entry.files}
     for name in ("bbox", "imcrop", "imsize", "query_test", "query_trainval"):

@@ -357,16 +357,3 @@ def test_the_committed_trunk_fits_and_carries_the_forget_bias(slim_nets):
     bias = read_caffemodel(path)["lstm"][1].reshape(4, -1)
     assert (bias[1] == 1).all() and not bias[[0, 2, 3]].any()
     assert path.stat().st_size <= 4e6
-
-
-def test_init_vgg16_refuses_another_file(tmp_path):
-    path = tmp_path / "VGG_ILSVRC_16_layers.caffemodel"
-    done = run_tool("tools/init_vgg16.py", "--vgg16", path, check=False)
-    assert done.returncode == 1 and "download.py vgg16" in done.stdout
-    path.write_bytes(b"<html>not found</html>")
-    done = run_tool("tools/init_vgg16.py", "--vgg16", path, check=False)
-    assert done.returncode == 1 and "expected 9363e1f6" in done.stdout
-    done = run_tool("tools/init_vgg16.py", "--vgg16", path, "--any-checksum",
-                    "--out", tmp_path / "start.caffemodel", check=False)
-    assert done.returncode == 1 and "not a caffemodel" in done.stdout
-    assert not (tmp_path / "start.caffemodel").exists()
