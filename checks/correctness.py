@@ -1,5 +1,7 @@
 """The parts that ask whether the results are right: against the CPU, and against PyTorch."""
 
+import re
+
 import caffe
 import numpy as np
 
@@ -39,7 +41,7 @@ def compare_net(options: Options, name: str) -> dict:
     sides = []
     for use_device in (caffe.set_mode_cpu, options.use_device):
         use_device()  # where a net is made decides whether it has cuDNN's layers
-        sides.append(Side(nets.load(parameters, options.work, phase), use_device))
+        sides.append(Side(nets.load(parameters, phase), use_device))
     caffe.set_mode_cpu()
     net, _ = sides[0]
     nets.fill(net)
@@ -57,14 +59,14 @@ def compare_net(options: Options, name: str) -> dict:
 def compare_solvers(options: Options) -> dict:
     """Compare three steps of every type of solver in the repository, on random gradients."""
     files = [nets.PROTOTXT / f"{name}.prototxt" for name in nets.committed("solver")]
-    by_type = {nets.read_solver(file).type: file for file in files}
+    by_type = {re.search('^type: "(.*)"', file.read_text(), re.M)[1]: file for file in files}
     worst = {}
     for kind, file in sorted(by_type.items()):
         weights = []
         for use_device in (caffe.set_mode_cpu, options.use_device):
             use_device()
             net = nets.read_train_net(nets.path("train", "lowres", "slim"), options.data, 1)
-            solver, _ = nets.make_solver(options.work, file, net)
+            solver, _ = nets.solver_of(options.work, file, net)
             blobs = [blob for blobs in solver.net.params.values() for blob in blobs]
             random = np.random.RandomState(1)
             for _ in range(3):
@@ -82,7 +84,7 @@ def compare_with_torch(options: Options) -> dict:
     caffe.set_mode_cpu()
     file = nets.path("train", "highres", "slim")
     parameters = nets.comparable(nets.read_train_net(file, options.data, 2))
-    net = nets.load(parameters, options.work, caffe.TRAIN)
+    net = nets.load(parameters, caffe.TRAIN)
     net.forward()
     net.backward()
     inputs = ("image", "tokens", "continuation", "label", "image_index")

@@ -69,7 +69,7 @@ def time_layers(options: Options) -> dict:
     caffe.set_mode_cpu()
     parameters = nets.read_train_net(options.prototxt("train", "highres"), options.data, 1)
     costs = cost.layer_costs(
-        nets.load(parameters, options.work, caffe.TRAIN), cost.frozen_layers(parameters)
+        nets.load(parameters, caffe.TRAIN), cost.frozen_layers(parameters)
     )
     times = caffe_time(parameters, options.work, options.gpu, options.iterations)
     return {"peak": peak(options), "passed": True, "layers": [

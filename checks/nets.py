@@ -7,11 +7,11 @@ from pathlib import Path
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
-from google.protobuf import text_format
 
-from objseg.caffe.prototxt import prototxt
+from objseg.caffe.prototxt import build_net
 from objseg.caffe.weights import read_net
-from objseg.files import REPOSITORY, write_text
+from objseg.files import REPOSITORY
+from objseg.training.solver import make_solver
 
 PROTOTXT = REPOSITORY / "prototxt"
 
@@ -26,11 +26,6 @@ def committed(*kinds: str) -> list[str]:
     """List the short names, such as slim/train_lowres, of all files of ``kinds`` in turn."""
     return [file.relative_to(PROTOTXT).with_suffix("").as_posix()
             for kind in kinds for file in sorted(PROTOTXT.rglob(f"{kind}_*.prototxt"))]
-
-
-def read_solver(file: Path) -> caffe_pb2.SolverParameter:
-    """Read a solver's prototxt."""
-    return text_format.Parse(file.read_text(), caffe_pb2.SolverParameter())
 
 
 def layer_types(names: Iterable[str]) -> set[str]:
@@ -79,30 +74,20 @@ def comparable(parameters: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     return parameters
 
 
-def load(parameters: caffe_pb2.NetParameter, folder: Path, phase: int) -> caffe.Net:
-    """Build a net from ``folder``/net.prototxt, which is written. Its weights are the fillers'."""
-    file = folder / "net.prototxt"
-    write_text(file, prototxt(parameters))
+def load(parameters: caffe_pb2.NetParameter, phase: int) -> caffe.Net:
+    """Build a net. Its weights are the fillers', the same each time."""
     caffe.set_random_seed(1)
-    return caffe.Net(str(file), phase)
+    return build_net(parameters, phase)
 
 
-def make_solver(
+def solver_of(
     folder: Path, file: Path, net: caffe_pb2.NetParameter
 ) -> tuple[caffe._caffe.Solver, caffe_pb2.SolverParameter]:
     """Build the solver of a committed file on ``net``, from the fillers' weights.
 
-    Returns it and its parameters. ``folder`` takes the files that Caffe reads.
+    Returns it and its parameters. ``folder`` takes the file that Caffe reads.
     """
-    parameters = read_solver(file)
-    for field in ("net", "weights", "test_iter", "test_interval", "snapshot", "display"):
-        parameters.ClearField(field)
-    parameters.random_seed = 1
-    parameters.snapshot_prefix = str(folder / "snapshot")
-    parameters.net = str(folder / "train.prototxt")
-    write_text(parameters.net, prototxt(net))
-    write_text(folder / "solver.prototxt", prototxt(parameters))
-    return caffe.get_solver(str(folder / "solver.prototxt")), parameters
+    return make_solver(file.read_text(), net, (), str(folder / "snapshot"), weights=False)
 
 
 def fill(net: caffe.Net) -> None:

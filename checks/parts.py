@@ -5,17 +5,15 @@ The name of a part is a word of FUNCTIONS, its arguments, and TF32 where it comp
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from checks import nets
 from checks.correctness import compare_net, compare_solvers, compare_with_torch
 from checks.layers import time_layers
 from checks.machine import describe_machine
-from checks.opencv import time_opencv
 from checks.options import Options
 from checks.splits import splits, time_split, time_torch_split
-from checks.start import time_start
 from checks.timing import time_segmentation, time_torch, time_training
 from objseg.errors import UserError
 from objseg.files import write_text
@@ -30,8 +28,6 @@ FUNCTIONS = {
     "segmentation": time_segmentation,
     "torch": time_torch,
     "layers": time_layers,
-    "opencv": time_opencv,
-    "start": time_start,
     "split": time_split,
     "torch-split": time_torch_split,
 }
@@ -41,58 +37,33 @@ ROUNDS = 3
 """How often the benchmark's compared parts come in turn: the speed of a shared machine drifts by a
 fifth within minutes, without a program of its own to blame."""
 
-FIRST = "train_highres"
-"""The net that holds every layer of the paper's model."""
-
-
 def run(part: str, options: Options) -> dict | None:
     """Run a part in this process; returns its result, None where another rank has it."""
     function, *arguments = part.removesuffix(" TF32").split()
     return FUNCTIONS[function](options, *arguments)
 
 
-def compared_nets(size: str, quick: bool) -> list[str]:
+def compared_nets(size: str) -> list[str]:
     """List the nets to compare, by their short names: the slim ones, and for size paper its own.
 
-    ``quick`` leaves out the paper's nets whose types of layers others have.
+    The paper's nets for use have the layers of its train nets, in the same shapes.
     """
     names = nets.committed("train", "deploy")
-    compared = [name for name in names if name.startswith("slim/")]
-    if size == "slim":
-        return compared
-    # The paper's nets for use have the layers of its train nets, in the same shapes.
-    trained = [name for name in names if name.startswith("train_") and name != FIRST]
-    for name in [FIRST, *trained]:
-        if name == FIRST or not quick or nets.layer_types([name]) - nets.layer_types(compared):
-            compared.append(name)
-    return compared
+    slim = [name for name in names if name.startswith("slim/")]
+    return slim if size == "slim" else slim + [n for n in names if n.startswith("train_")]
 
 
-def uncovered(results: dict[str, dict], size: str) -> list[str]:
-    """List the layer types of all nets up to ``size`` that no finished part has compared."""
-    seen = {kind for name, result in results.items() if name.startswith("net ")
-            for kind in result.get("layers", ())}
-    names = nets.committed("train", "deploy")
-    if size == "slim":
-        names = [name for name in names if name.startswith("slim/")]
-    return sorted(nets.layer_types(names) - seen)
-
-
-def gpu_check(size: str, images: Iterable[int], quick: bool, tf32: bool) -> list[str]:
+def gpu_check(size: str, images: Sequence[int], tf32: bool) -> list[str]:
     """List the parts of the GPU check; ``images`` are sizes of batches, ``tf32``: the GPU has it.
-
-    ``quick`` leaves out stage 1's training and some nets (:func:`compared_nets`).
     """
-    largest = max(images)
-    plan = ["machine", "solvers", *(f"net {name}" for name in compared_nets(size, quick))]
-    for model in ["highres"] if quick else ["lowres", "highres"]:
-        plan += [f"training {model} {count}" for count in images]
+    plan = ["machine", "solvers", *(f"net {name}" for name in compared_nets(size))]
+    plan += [f"training {model} {count}" for model in ("lowres", "highres") for count in images]
     plan += ["segmentation", "layers", "agreement", *(f"torch training {n}" for n in images),
              "torch alone", "torch shared"]
     if tf32:
-        timed = FIRST if size == "paper" else f"{size}/{FIRST}"
-        plan += [f"net {timed} TF32", f"training highres {largest} TF32", "segmentation TF32",
-                 f"torch training {largest} TF32"]
+        largest, folder = max(images), "" if size == "paper" else f"{size}/"
+        plan += [f"net {folder}train_highres TF32", f"training highres {largest} TF32",
+                 "segmentation TF32", f"torch training {largest} TF32"]
     return plan
 
 
@@ -110,7 +81,7 @@ def benchmark() -> list[str]:
     models = [name.removeprefix("solver_") for name in nets.committed("solver") if "/" not in name]
     batches = {"scrc": 10, "grounder": 10}  # expressions; the others take an image
     training = [f"training {model} {batches.get(model, 1)}" for model in models]
-    return ["machine", *training, "opencv", "layers", "start", *compared * ROUNDS]
+    return ["machine", *training, "layers", *compared * ROUNDS]
 
 
 def main() -> None:

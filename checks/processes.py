@@ -18,7 +18,7 @@ from pathlib import Path
 from checks.machine import OtherPrograms
 from checks.options import Options
 from checks.scenes import add_regions, make_scenes
-from checks.torch_python import find_python
+from checks.torch_python import try_torch
 from objseg.caffe.devices import last_words
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 TIMES = ("seconds", "alone", "shared")
 """Keys of a result under which there is a list of times."""
+
+NEED_TORCH = ("torch", "torch-split", "agreement")
+"""First words of the names of parts that need PyTorch."""
 
 
 def passed(result: dict) -> bool:
@@ -40,17 +43,17 @@ def sizes(split: str) -> tuple[int, int]:
     return processes, threads
 
 
-def choose(plan: Sequence[str], only: str, left_out: tuple[str, ...]) -> list[str]:
-    """Return ``machine`` and the parts that match the regular expression ``only``.
+def choose(plan: Sequence[str], only: Sequence[str], with_torch: bool) -> list[str]:
+    """Return ``machine`` and the parts whose names begin with one of ``only``, or all if it is ().
 
-    ``left_out`` are the first words of parts that cannot run. Raises UserError when none matches.
+    Those that need PyTorch are left out unless ``with_torch``. Raises UserError when none is left.
     """
-    known = [part for part in plan if part.split()[0] not in left_out]
-    chosen = [part for part in known if part == "machine" or re.match(only, part)]
-    if chosen == ["machine"] and not re.match(only, "machine"):
-        names = ", ".join(dict.fromkeys(known))
-        raise UserError(f"--only {only}: no part begins so; there are {names}")
-    return chosen
+    known = [part for part in plan if with_torch or part.split()[0] not in NEED_TORCH]
+    chosen = [part for part in known if not only or part.startswith(tuple(only))]
+    if not chosen:
+        raise UserError(f"--only {' '.join(only)}: no part's name begins so; there are "
+                        f"{', '.join(dict.fromkeys(known))}")
+    return chosen if "machine" in chosen else ["machine", *chosen]
 
 
 def run_check(plan: Sequence[str], given: Namespace, gpu: int | None) -> dict[str, dict]:
@@ -58,12 +61,15 @@ def run_check(plan: Sequence[str], given: Namespace, gpu: int | None) -> dict[st
 
     The temporary files are in a new folder in ``given.out``.
     """
-    torch_python, left_out = find_python(given.torch_python, gpu)
-    plan = choose(plan, given.only, left_out)
+    if given.torch_python:
+        try_torch(given.torch_python, gpu)
+    else:
+        log.warning("PyTorch is left out: --torch-python PATH names a Python that has it")
+    plan = choose(plan, given.only, bool(given.torch_python))
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="work-", dir=given.out.resolve()) as work:
         options = Options(
-            Path(work), gpu, given.size, given.iterations, torch_python, given.timeout
+            Path(work), gpu, given.size, given.iterations, given.torch_python, given.timeout
         )
         add_regions(make_scenes(options.data, train=12, test=4), {"slim", given.size})
         return run_parts(plan, options)

@@ -6,7 +6,6 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -38,14 +37,13 @@ def write(out: Path, lines: list[str], results: dict[str, dict]) -> list[str]:
     return lines
 
 
-def markdown(results: dict[str, dict], size: str, missing: Iterable[str] = ()) -> list[str]:
-    """Return the lines of the report; layers of the types ``missing`` were not compared."""
+def markdown(results: dict[str, dict], size: str) -> list[str]:
+    """Return the lines of the report."""
     finished = {name: result for name, result in results.items() if "failure" not in result}
     sections = [
         [f"Nets of size {size}; times are medians of the repetitions."], _machine(finished),
-        _correctness(finished), _agreement(finished),
-        [f"Not compared: layers of type {', '.join(missing)}."] if missing else [],
-        _training(finished), _times(finished, size), _layers(finished), _failures(results),
+        _correctness(finished), _agreement(finished), _training(finished), _times(finished, size),
+        _layers(finished), _failures(results),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines).split("\n")
 
@@ -120,18 +118,17 @@ def _agreement(results):
 def _training(results):
     rows = []
     for name, result in _of(results, "training").items():
-        seconds, losses = median(result["seconds"]), result["losses"]
+        seconds, operations = median(result["seconds"]), result["operations"]
         rows.append([
             name, f"{result['parameters'] / 1e6:.1f} M",
-            *(f"{operations / 1e9:.1f}" for operations in result["operations"]),
-            f"{seconds:.4g} s", f"{sum(result['operations']) / seconds / 1e9:.0f}",
+            *(f"{count / 1e9:.1f}" for count in operations), f"{seconds:.4g} s",
+            f"{sum(operations) / seconds / 1e9:.0f}",
             f"{sum(result['data_seconds']) / sum(result['seconds']):.1%}",
-            f"{result['memory'] / 2**30:.2f}", f"{losses[0]:.6g}",
-            "-" if result["cpu_loss"] is None else f"{result['cpu_loss']:.6g}",
-            f"{losses[-1]:.6g}", _verdict(result),
+            f"{result['memory'] / 2**30:.2f}", f"{result['losses'][0]:.6g}",
+            f"{result['losses'][-1]:.6g}", _verdict(result),
         ])
     header = ["net, images", "parameters", "GFLOP forward", "backward", "iteration", "GFLOP/s",
-              "waiting for data", "peak GiB", "first loss", "on the CPU", "last loss", ""]
+              "waiting for data", "peak GiB", "first loss", "last loss", ""]
     return [
         "## An iteration of training, from random weights", "", *table(header, rows), "",
         "Images: expressions for scrc and grounder. Peak: of the process, or on a GPU without "
@@ -143,68 +140,55 @@ def timings(results: dict[str, dict]) -> dict[str, float]:
     """Return the median seconds per expression, image or iteration of all that was timed."""
     found = {}
     for name, result in results.items():
-        if "opencv" in result:
-            found[f"OpenCV {result['version']}"] = median(result["opencv"])
         if "seconds" in result:
             found[name] = median(result["seconds"])
-        for step, seconds in result.get("steps", {}).items():
-            found[f"{name}: {step}"] = median(seconds)
         for key in ("alone", "shared"):
             if key in result:
                 found[name.replace("segmentation", f"segmentation {key}")] = median(result[key])
     return found
 
 
-def comparisons(names: Iterable[str]) -> Iterator[tuple[str, str, float | None]]:
-    """Yield the pairs of timings to compare, and the ratio that is aimed at or None.
-
-    The second one may have been left out.
-    """
-    for name in names:
-        word, _, rest = name.partition(" ")
-        if name.startswith("training highres"):
-            yield name, f"torch training{rest.removeprefix('highres')}", None
-        elif word == "segmentation":
-            yield name, f"torch {rest}", None
-            yield name, K40 if rest == "alone" else name.replace("shared", "alone"), None
-        elif word == "opencv":
-            yield from ((name, other, None) for other in names if other.startswith("OpenCV"))
-        elif word == "split" and not name.endswith(" 1x1"):
-            task, split = rest.split()
-            yield name, f"torch-split {rest}", 1.2
-            if task == "evaluation":
-                yield name, "segmentation alone", 6
-            elif task == "mpi-training":
-                yield name, "split training 1x1", None
-                yield name, f"split training 1x{split.split('x')[0]}", None
+def counterparts(name: str) -> list[str]:
+    """Return the names of the timings that the one called ``name`` is compared with."""
+    word, _, rest = name.partition(" ")
+    if name.startswith("training highres"):
+        return [f"torch training{rest.removeprefix('highres')}"]
+    if word == "segmentation":
+        return [f"torch {rest}", K40 if rest == "alone" else name.replace("shared", "alone")]
+    if word != "split" or name.endswith(" 1x1"):
+        return []
+    task, split = rest.split()
+    return {
+        "evaluation": [f"torch-split {rest}", "segmentation alone"],
+        "training": [f"torch-split {rest}"],
+        "mpi-training": ["split training 1x1", f"split training 1x{split.split('x')[0]}"],
+    }[task]
 
 
 def _times(results, size):
-    found = timings(results)
+    found, paper = timings(results), {}
     if not found:
         return []
-    rows, paper = [], {K40: METHODS["highres"].seconds} if size == "paper" else {}
-    for name, other, aim in comparisons(found):
-        seconds = {**found, **paper}.get(other)
-        if seconds is not None:
-            ratio, verdict = seconds / found[name], ""
-            if aim is not None:
-                verdict = f"{aim:g}: {'reached' if ratio >= aim else 'missed'}"
-            rows.append([name, f"{found[name]:.4g} s", other, f"{seconds:.4g} s", f"{ratio:.2f}",
-                         verdict])
-    paired = {row[0] for row in rows} | {row[2] for row in rows}
-    rows += [[name, f"{seconds:.4g} s", "", "", "", ""]
+    if size == "paper":
+        paper[K40] = METHODS["highres"].seconds
+    rows, known = [], {**found, **paper}
+    pairs = [(name, other) for name in found for other in counterparts(name) if other in known]
+    for name, other in pairs:
+        ratio = f"{known[other] / found[name]:.2f}"
+        rows.append([name, f"{found[name]:.4g} s", other, f"{known[other]:.4g} s", ratio])
+    paired = set(sum(pairs, ()))
+    rows += [[name, f"{seconds:.4g} s", "", "", ""]
              for name, seconds in found.items() if name not in paired]
-    notes = [f"Peak memory of tools/segment.py: {result['memory'] / 2**30:.2f} GiB."
-             for result in _of(results, "start").values()]
     return [
         "## Times", "",
-        *table(["what", "seconds", "against", "seconds", "times as fast", "aim"], rows), "",
+        *table(["what", "seconds", "against", "seconds", "times as fast"], rows), "",
         "Seconds per expression for segmentation and evaluation, per iteration or image for "
         f"training. alone: a pass of the trunk for each expression, as the authors; shared: one "
         f"for {EXPRESSIONS}, as in evaluation. torch: the same in PyTorch, at its fastest, random "
         "inputs on the device. AxB: A processes at once, of B BLAS threads each; those of training "
-        "exchange no gradients, those of mpi-training do. opencv: the trunk alone.", *notes,
+        "exchange no gradients, those of mpi-training do.",
+        *(f"{name}: each process sends {result['bytes'] / 1e6:.0f} MB per iteration."
+          for name, result in results.items() if "bytes" in result),
     ]
 
 

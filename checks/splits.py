@@ -44,7 +44,7 @@ def _training(options, ranks, exchange) -> Iterator:
     """Yield an iteration of stage 2 on an image; ``exchange`` averages the ranks' gradients."""
     folder = Path(tempfile.mkdtemp(dir=options.work))
     net = nets.read_train_net(options.prototxt("train", "highres"), options.data, 1)
-    solver, _ = nets.make_solver(folder, options.prototxt("solver", "highres"), net)
+    solver, _ = nets.solver_of(folder, options.prototxt("solver", "highres"), net)
     if exchange:
         ranks.average_gradients(solver, frozen_layers(net), 1, lambda: None)
     # the data layer's workers must end before this process can

@@ -14,10 +14,10 @@ environment.enter()
 from pathlib import Path
 
 from common.arguments import Parser
+from common.switches import add_switches, chosen_settings, chosen_size
 
 from models.prototxt import HEADER, generate
 from models.registry import MODELS
-from models.settings import add_switches, chosen_size, from_switches
 from models.vgg16 import crops_net
 from objseg.caffe.prototxt import prototxt
 from objseg.files import write_text
@@ -28,16 +28,9 @@ def parse():
     parser = Parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR",
                         help="folder of the prototxt files")
-    parser.add_argument("--model", action="append", choices=MODELS,
-                        help="only this one; repeatable (default: all)")
     parser.add_argument("--data", metavar="DIR", help="prepared data set (default: the size's)")
     parser.add_argument("--snapshots", metavar="DIR",
                         help="folder of the weights that training writes (default: the size's)")
-    parser.add_argument("--trunk-weights", metavar="FILE",
-                        help="where a model with a trunk starts (default: the size's)")
-    parser.add_argument("--lowres-weights", metavar="FILE",
-                        help="where stage 2 starts (default: the last of stage 1 in --snapshots)")
-    parser.add_argument("--solver-mode", choices=("CPU", "GPU"), help="default: the size's")
     add_switches(parser)
     return parser.parse_args()
 
@@ -49,14 +42,12 @@ def main():
     snapshots = options.snapshots or size.snapshots
     data = options.data or size.data
     write_text(options.out / "deploy_crops.prototxt", HEADER + prototxt(crops_net(size)))
-    for name in options.model or MODELS:
-        start, before = size.recipes[name].start, MODELS[name].start_model
-        if start and start == size.pretrained:
-            start = options.trunk_weights or start
-        elif before:
-            last = options.iterations or size.recipes[before].iterations
-            start = options.lowres_weights or f"{snapshots}/{before}_iter_{last}.caffemodel"
-        generate(size, from_switches(
+    for name, model in MODELS.items():
+        start = size.recipes[name].start
+        if model.start_model:
+            last = options.iterations or size.recipes[model.start_model].iterations
+            start = f"{snapshots}/{model.start_model}_iter_{last}.caffemodel"
+        generate(size, chosen_settings(
             options, size, name,
             data=data,
             prototxt=str(options.out),
@@ -64,7 +55,7 @@ def main():
             start=start,
             features=f"{data}/features/{size.name}",
             proposals=f"{data}/proposals",
-            mode=options.solver_mode or size.mode,
+            mode=size.mode,
         ), options.out)
 
 

@@ -24,9 +24,9 @@ from common.arguments import Parser, add_data, add_device, add_size, positive
 from common.method_arguments import add_method, chosen_methods
 from common.next_commands import segment_command, shown
 from common.steps import Step, Steps
+from common.switches import add_switches
 
 from models.registry import MODELS
-from models.settings import add_switches
 from models.sizes import SIZES
 from objseg.data.dataset import Dataset
 from objseg.errors import UserError

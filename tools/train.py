@@ -24,11 +24,11 @@ from pathlib import Path
 
 from common.arguments import Parser, add_data, add_device, not_negative, positive
 from common.next_commands import next_commands
+from common.switches import add_switches
 from common.training_job import Job
 
 from models.prototxt import generate
 from models.registry import MODELS
-from models.settings import add_switches
 from objseg.caffe.devices import use_device
 from objseg.caffe.names import data_layer
 from objseg.caffe.prototxt import prototxt
@@ -164,7 +164,7 @@ def conclude(job: Job, snapshots: Snapshots, iteration: int):
         print(f"best val overall IoU {iou:.4f}: {best.weights}")
     weights = snapshots.newest_weights()
     print(f"trained weights: {weights}")
-    for command in next_commands(parser(), job.options, job.dataset, weights):
+    for command in next_commands(job.options, job.dataset, weights):
         print(f"next: {command}")
 
 

@@ -1,6 +1,5 @@
 """The paper's own model in use: an image and expressions in, response maps and masks out."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,15 +149,3 @@ def open_responses(configuration: Configuration) -> Find:
 def positive(image, responses):
     """Take pixels with a score above 0 (section 3.3): an iterator over (bool (H, W), None)."""
     return ((response > 0, None) for response in responses)
-
-
-def time_responses(segmenter, image, groups):
-    """Score groups of expressions on ``image``, with a pass of the trunk for each group.
-
-    Returns (list of response maps, seconds).
-    """
-    began = time.perf_counter()
-    responses = [
-        response for group in groups for response in segmenter.responses(image, group)
-    ]
-    return responses, time.perf_counter() - began

@@ -328,9 +328,6 @@ FAILURES = {
     "NewConnectionError: Failed to establish a new connection": "no network: a mirror",
     "tar: made: Cannot write: No space left on device": "no disk space: it ran out",
     "E: You don't have enough free space in /var/cache": "no disk space: it ran out",
-    "The following signatures couldn't be verified: NO_PUBKEY 0E98404D386FA1D9": "a signature",
-    "E: Unable to locate package libgoogle-glog-dev": "this system's apt sources lack a package",
-    "ERROR: No matching distribution found for six==1.17.0": "PyPI's mirror has no package",
     "something else": "the set-up failed",
 }
 
@@ -446,14 +443,6 @@ def test_a_tool_opens_unusable_standard_streams(host, redirect):
     run_tool(host, "environment.enter()", redirect=redirect)
     streams = host.script.with_name("caffe-env.streams").read_text()
     assert streams.split() == ["/dev/null"] * 3
-
-
-def test_a_missing_module_names_the_way_out(host):
-    host.put_caffe_at_hand()
-    (host.script.parent / "caffe.py").touch()
-    done = run_tool(host, "environment.enter()\nimport no_such_module")
-    assert done.returncode == 1 and "No module named 'no_such_module'" in done.stderr
-    assert "tools/caffe-env --remove" in done.stderr
 
 
 def test_a_tool_starts_with_the_caffe_beside_its_python(host, tmp_path):

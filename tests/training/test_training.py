@@ -162,7 +162,7 @@ def test_an_interruption_leaves_a_snapshot(scenes, tmp_path, number):
 
 
 @pytest.mark.parametrize("words, message", [
-    (("--iterations", 0), "--iterations is 0"),
+    (("--iterations", 0), "--iterations: 0: expected an integer of at least 1"),
     (("--batch", 3), "does not divide"),
     (("--vocabulary-size", 5), "larger than the net's embedding"),
     (("--data", "no/such/data"), "prepare_referit.py"),
@@ -170,13 +170,13 @@ def test_an_interruption_leaves_a_snapshot(scenes, tmp_path, number):
     (("--validation-images", -1), "expected an integer of at least 0"),
     (("--keep", 0), "--keep: 0: expected an integer of at least 1"),
     (("--gpu", -1), "expected an integer of at least 0"),
-    (("--seed", -1), "--seed is -1"),
+    (("--seed", -1), "--seed: -1: expected an integer of at least 0"),
     (("--batch", 100000), "hold more than 2,147,483,647 numbers, the most that Caffe can count; "
      "give a smaller --batch"),
     (("--vocabulary-size", 2000000000), "give a smaller --vocabulary-size"),
     (("--if-changed", "restart"), "--if-changed restart means something with --resume only"),
-    (("--foreground", "nan"), "--foreground is nan"),
-    (("--vocabulary-size", 0), "--vocabulary-size is 0"),
+    (("--foreground", "nan"), "--foreground: nan: expected a finite weight"),
+    (("--vocabulary-size", 0), "--vocabulary-size: 0: expected"),
 ])
 def test_settings_out_of_range_fail_before_the_first_iteration(scenes, tmp_path, words, message):
     done = run_tool(*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path, *words,

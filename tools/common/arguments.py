@@ -5,6 +5,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REFERIT = REPOSITORY / "data" / "referit"
+LARGEST = 2**31 - 1  # of Caffe's integers
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +46,8 @@ def at_least(smallest: int, text: str) -> int:
         number = None
     if number is None or number < smallest:
         raise argparse.ArgumentTypeError(f"{text}: expected an integer of at least {smallest}")
+    if number > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text}: expected an integer of at most {LARGEST}")
     return number
 
 
@@ -97,3 +100,19 @@ def net_workers(options: argparse.Namespace) -> int:
     if options.workers is not None:
         return options.workers
     return min(4, available_cores()) if options.gpu is None else 1
+
+
+def add_check(parser: argparse.ArgumentParser, out: Path, iterations: int, timeout: int):
+    """Add the options of gpu_check.py and benchmark.py, with these defaults."""
+    add_size(parser)
+    parser.add_argument("--iterations", type=positive, default=iterations, metavar="N",
+                        help="timed repetitions")
+    parser.add_argument("--torch-python", metavar="PATH",
+                        help="a Python with torch, to compare with (default: no comparison)")
+    parser.add_argument("--timeout", type=positive, default=timeout, metavar="S",
+                        help="seconds that a part may take")
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME",
+                        help="run only the parts whose names begin so, such as training or "
+                        "'net slim' (default: all)")
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR",
+                        help="where report.md and report.json go")

@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import sys
-import traceback
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -33,7 +32,6 @@ def enter(blas_threads: int | None = None):
     # the command may lie beside a Python whose environment is not activated
     places = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     if pycaffe and pycaffe.origin and shutil.which("caffe", path=places):  # a folder has no origin
-        sys.excepthook = explain_import_error
         return
     if os.environ.get("OBJSEG_INSIDE"):
         sys.exit(
@@ -61,17 +59,6 @@ def open_standard_streams():
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))
-
-
-def explain_import_error(kind, error, trace):
-    """Report an uncaught error as Python does; say what to do where a module is missing."""
-    traceback.print_exception(kind, error, trace)
-    if issubclass(kind, ImportError):
-        print(
-            f"error: Python's packages in {sys.prefix} are incomplete. Where tools/caffe-env made "
-            "them, `tools/caffe-env --remove` deletes them, and the next start makes them again; "
-            "elsewhere install engine/requirements/environment.txt", file=sys.stderr,
-        )
 
 
 def run(main):

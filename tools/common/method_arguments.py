@@ -81,13 +81,9 @@ def chosen(options: argparse.Namespace, cached: bool = True) -> Choice:
             if "all" not in (options.method or []) or name in options.method:
                 raise
             unavailable[METHODS[name].title] = str(error)
-    out = options.out or evaluation_folder(dataset.directory, options.split)
+    name = f"eval_{dataset.directory.resolve().name}_{options.split}"
+    out = options.out or REPOSITORY / "out" / name
     return Choice(dataset, configurations, out, unavailable)
-
-
-def evaluation_folder(data: Path, split: str = "test") -> Path:
-    """Return where the results on a ``split`` of the data set in ``data`` go by default."""
-    return REPOSITORY / "out" / f"eval_{data.resolve().name}_{split}"
 
 
 def chosen_weights(texts: list[str], methods: list[str]) -> dict[str, str]:

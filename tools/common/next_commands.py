@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from models.registry import MODELS
@@ -10,24 +11,16 @@ from objseg.data.dataset import Dataset
 from objseg.data.expressions import tokenize
 from objseg.methods.table1 import METHODS
 
-OF_ONE_RUN = {"model", "out", "weights", "resume", "overwrite", "if_changed", "iterations", "mpi",
-              "help"}
-"""Options of a training that the next stage does not take over as they are."""
-
-
-def next_commands(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, dataset: Dataset, weights: Path
-) -> list[str]:
+def next_commands(options: argparse.Namespace, dataset: Dataset, weights: Path) -> list[str]:
     """Return the commands that follow a training: of the next stage, or the model's use.
 
-    ``parser`` is that of ``options``, the command line of tools/train.py, which left ``weights``.
+    ``options`` is the parsed command line of tools/train.py, which left ``weights``.
     """
     tools = shown(Path(__file__).parents[1])
-    out = weights.parent
     following = [name for name, model in MODELS.items() if model.start_model == options.model]
     if following:
         return [shlex.join(["python", f"{tools}/train.py", "--model", following[0], "--out",
-                            shown(out), *given(parser, options)])]
+                            shown(weights.parent), *for_the_next_stage(sys.argv[1:])])]
     methods = [name for name, method in METHODS.items() if method.model == options.model]
     evaluate = [
         "python", f"{tools}/eval_referit.py", *(w for name in methods for w in ("--method", name)),
@@ -39,6 +32,16 @@ def next_commands(
     commands = [shlex.join(evaluate)]
     segment = segment_command(options, dataset, weights) if options.model == "highres" else None
     return [*commands, segment] if segment else commands
+
+
+def for_the_next_stage(words: list[str]) -> list[str]:
+    """Return the words of a training's command line that hold for the next stage, too."""
+    of_one_run = argparse.ArgumentParser()
+    for name in ("--model", "--out", "--weights", "--if-changed", "--iterations"):
+        of_one_run.add_argument(name)
+    for name in ("--resume", "--overwrite", "--mpi"):
+        of_one_run.add_argument(name, action="store_true")
+    return of_one_run.parse_known_args(words)[1]
 
 
 def segment_command(
@@ -62,22 +65,6 @@ def segment_command(
     if options.gpu is not None:
         words += ["--gpu", str(options.gpu)]
     return shlex.join(words)
-
-
-def given(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
-    """Return the words that give the next stage the options of this one."""
-    words, taken = [], set(OF_ONE_RUN)
-    for action in parser._actions:
-        value = getattr(options, action.dest, None)
-        if action.dest in taken or value == action.default:
-            continue
-        if action.nargs == 0:
-            if value == action.const:
-                words.append(action.option_strings[0])
-        else:
-            place = isinstance(value, Path)
-            words += [action.option_strings[0], shown(value) if place else str(value)]
-    return words
 
 
 def shown(path: Path) -> str:

@@ -5,8 +5,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.switches import chosen_settings, chosen_size
+
 from models.registry import MODELS, Model
-from models.settings import Settings, chosen_size, from_switches
+from models.settings import Settings
 from models.sizes import Size
 from models.solvers import solver_text
 from objseg.data.dataset import Dataset
@@ -42,7 +44,7 @@ class Job:
         # Absolute, so that the nets mean the same in every working directory.
         dataset = Dataset((options.data or REPOSITORY / size.data).resolve())
         data, out = dataset.directory, (options.out or REPOSITORY / size.snapshots).resolve()
-        settings = from_switches(
+        settings = chosen_settings(
             options, size, name, data=str(data), prototxt=str(out / "prototxt"),
             snapshots=str(out), start=starting_weights(options, size.recipes[name], out),
             features=str(data / "features" / size.name), proposals=str(data / "proposals"),
