@@ -77,7 +77,8 @@ def test_ratios_are_of_the_same_work():
         "split mpi-training 2x1", "training highres 1", "torch training 1",
         "training highres 10 TF32", "torch training 10 TF32",
     ]
-    found = {(name, other) for name in names for other in report.counterparts(name) if other in names}
+    found = {(name, other) for name in names for other in report.counterparts(name)
+             if other in names}
     assert found == {
         ("segmentation alone", "torch alone"),
         ("segmentation shared", "torch shared"),
