@@ -6,6 +6,7 @@ import os
 import pytest
 from common.arguments import Parser, add_device, add_net_workers, net_workers, positive
 from common.method_arguments import chosen_weights
+from common.next_commands import for_the_next_stage
 from support.commands import load_tool
 
 from objseg.errors import UserError
@@ -68,6 +69,16 @@ def test_processes_are_no_more_than_the_cores_that_this_process_may_use():
         os.sched_setaffinity(0, allowed)
     assert net_workers(parser.parse_args(["--workers", "7"])) == 7
     assert net_workers(parser.parse_args(["--gpu", "0"])) == 1
+
+
+def test_the_next_stage_takes_over_all_options_but_those_of_one_run():
+    parser = load_tool("train").parser()
+    kept = ["--size", "slim", "--data", "my data", "--seed=2", "--train-convnet",
+            "--iter-size", "3", "--validation-images", "0"]
+    of_one_run = ["--out", "o", "--iterations", "4", "--resume", "--if-changed=restart"]
+    following = for_the_next_stage(["--model", "lowres", *of_one_run, *kept, "--weights", "none"])
+    assert (parser.parse_args(["--model", "highres", *following])
+            == parser.parse_args(["--model", "highres", *kept]))
 
 
 TOOLS = sorted(path.stem for path in (REPOSITORY / "tools").glob("*.py"))
