@@ -30,6 +30,28 @@ def stream(settings: Settings, split: str, size: Size | None = None) -> dict:
     )
 
 
+def pictures(size: Size, settings: Settings, split: str, label: int) -> dict:
+    """Return the parameters of the data layers of pictures and label maps of side ``label``."""
+    found = dict(input=size.input, label=label, label_rule=settings.label_rule)
+    if settings.convnet:
+        found["convnet"] = settings.convnet
+    if settings.mirror and split == settings.train_split:
+        found["mirror"] = True
+    return found
+
+
+def add_pictures(net: caffe.NetSpec, settings: Settings, top) -> None:
+    """Name the ``top`` of such a data layer: image, or convnet where training reads that."""
+    net["convnet" if settings.convnet else "image"] = top
+
+
+def picture_input(size: Size, settings: Settings) -> dict:
+    """Return the input of a net for use, {name: shape}: image, or convnet."""
+    if not settings.convnet:
+        return dict(image=[1, 3, size.input, size.input])
+    return dict(convnet=[1, size.convnet_channels, size.cells, size.cells])
+
+
 def unit(bottom):
     """Normalise each position's channels of ``bottom`` (N, C, H, W) to length 1."""
     return L.Python(bottom, module="l2_normalization", layer="L2NormalizationLayer")

@@ -11,9 +11,20 @@ from caffe import layers as L
 from caffe.proto.caffe_pb2 import NetParameter
 
 from models.lstm import add_language, lstm
-from models.netspec import TEXT_INPUTS, data_layer, inputs, one_phase, stream, two_phases, unit
+from models.netspec import (
+    TEXT_INPUTS,
+    add_pictures,
+    data_layer,
+    inputs,
+    one_phase,
+    picture_input,
+    pictures,
+    stream,
+    two_phases,
+    unit,
+)
 from models.settings import Settings
-from models.sizes import STRIDE, Size
+from models.sizes import Size
 from models.vgg16 import add_trunk, learnt
 from objseg.data.expressions import MAX_WORDS
 
@@ -21,12 +32,16 @@ from objseg.data.expressions import MAX_WORDS
 def add_model(net: caffe.NetSpec, size: Size, settings: Settings, image_index=None):
     """Add the whole model of a stage to a net that has image, tokens and continuation.
 
-    Returns the response map: (N, 1, S/32, S/32) for ``lowres``, (N, 1, S, S) for ``highres``.
+    In place of image the net may have convnet, see :func:`models.vgg16.add_trunk`. Returns the
+    response map: (N, 1, S/32, S/32) for ``lowres``, (N, 1, S, S) for ``highres``.
     """
-    features = add_trunk(net, size, freeze_convnet=settings.freeze_convnet)
+    features = add_trunk(
+        net, size, settings.freeze_convnet, dropout=size.dropout,
+        convnet=net.tops.get("convnet"),
+    )
     expression = add_language(net, size)
     score = add_fusion(net, size, features, expression, image_index, spatial=settings.spatial)
-    return add_upsampling(net, score) if settings.model == "highres" else score
+    return add_upsampling(net, score, size.stride) if settings.model == "highres" else score
 
 
 def add_fusion(
@@ -69,8 +84,8 @@ def add_classifier(net: caffe.NetSpec, size: Size, fused):
     return net.mlp_l2
 
 
-def add_upsampling(net: caffe.NetSpec, score, learnt: bool = True):
-    """Upsample ``score`` (N, 1, h, w) to (N, 1, 32 h, 32 w) by a 64x64 filter of stride 32.
+def add_upsampling(net: caffe.NetSpec, score, stride: int, learnt: bool = True):
+    """Upsample ``score`` (N, 1, h, w) to (N, 1, 32 h, 32 w) by a 64x64 filter of ``stride`` 32.
 
     The filter starts as bilinear interpolation and, unless ``learnt`` is False, learns from there;
     there is no bias.
@@ -79,7 +94,7 @@ def add_upsampling(net: caffe.NetSpec, score, learnt: bool = True):
     net.upsample32s = L.Deconvolution(
         score, param=[dict(lr_mult=rate, decay_mult=rate)],
         convolution_param=dict(
-            num_output=1, kernel_size=2 * STRIDE, stride=STRIDE, pad=STRIDE // 2, bias_term=False,
+            num_output=1, kernel_size=2 * stride, stride=stride, pad=stride // 2, bias_term=False,
             weight_filler=dict(type="bilinear"),
         ),
     )
@@ -93,10 +108,11 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
         expressions, image_index = settings.recipe.expressions_per_image, None
         tops = data_layer(
             "ours_data", "OursDataLayer", 4 if expressions == 1 else 5,
-            **stream(settings, split, size), expressions_per_image=expressions, input=size.input,
-            label=label, label_rule=settings.label_rule,
+            **stream(settings, split, size), expressions_per_image=expressions,
+            **pictures(size, settings, split, label),
         )
-        net.image, net.tokens, net.continuation, net.label = tops[:4]
+        add_pictures(net, settings, tops[0])
+        net.tokens, net.continuation, net.label = tops[1:4]
         if expressions > 1:
             image_index = net.image_index = tops[4]
         score = add_model(net, size, settings, image_index)
@@ -113,10 +129,11 @@ def deploy_net(size: Size, settings: Settings) -> NetParameter:
     """Return the net for use: images and expressions in, response maps out.
 
     ``image_index`` says which image each expression is about, so the trunk runs once per image
-    however many expressions there are.
+    however many expressions there are. With ``settings.convnet`` the input is not ``image`` but
+    ``convnet``, what the convolutions give of it.
     """
     net = caffe.NetSpec()
-    inputs(net, image=[1, 3, size.input, size.input], **TEXT_INPUTS, image_index=[1])
+    inputs(net, **picture_input(size, settings), **TEXT_INPUTS, image_index=[1])
     add_model(net, size, settings, net.image_index)
     return one_phase(f"{settings.model} {size.name}", net)
 

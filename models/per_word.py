@@ -8,20 +8,31 @@ from caffe import layers as L
 from caffe import params as P
 from caffe.proto.caffe_pb2 import NetParameter
 
-from models.netspec import data_layer, inputs, one_phase, stream, two_phases, unit, with_data_layer
+from models.netspec import (
+    add_pictures,
+    data_layer,
+    inputs,
+    one_phase,
+    pictures,
+    stream,
+    two_phases,
+    unit,
+    with_data_layer,
+)
 from models.ours import add_upsampling
 from models.settings import Settings
 from models.sizes import Size
 from models.vgg16 import add_trunk, learnt
 
 
-def add_word_scores(net: caffe.NetSpec, size: Size, settings: Settings, dropout: bool = False):
+def add_word_scores(net: caffe.NetSpec, size: Size, settings: Settings, dropout: float = 0):
     """Score every frequent word at every cell; returns (I, W, h, w).
 
     There is no fc8: FCN-32s scores fc7. Words are rare, so a score starts at a probability of 2 %.
     """
     features = add_trunk(
-        net, size, freeze_convnet=settings.freeze_convnet, last="fc7", dropout=dropout
+        net, size, settings.freeze_convnet, last="fc7", dropout=dropout,
+        convnet=net.tops.get("convnet"),
     )
     net.score_words = L.Convolution(
         features, num_output=size.frequent_words, kernel_size=1,
@@ -48,14 +59,16 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
     """Return the train/val net: a pixel has the words of every expression whose region it is in."""
     def add(net, split):
         words, side, cells = size.frequent_words, size.word_maps, size.cells
-        net.image, net.label = data_layer(
-            "per_word_data", "PerWordDataLayer", 2, **stream(settings, split), input=size.input,
-            label=side, label_rule=settings.label_rule, outputs=words,
+        picture, net.label = data_layer(
+            "per_word_data", "PerWordDataLayer", 2, **stream(settings, split),
+            **pictures(size, settings, split, side), outputs=words,
         )
-        scores = add_word_scores(net, size, settings, dropout=not settings.freeze_convnet)
+        add_pictures(net, settings, picture)
+        dropout = size.dropout if settings.freeze_convnet else 0.5
+        scores = add_word_scores(net, size, settings, dropout)
         if side > cells:
             net.word_maps = as_images(scores, 1, cells, cells)
-            upsampled = add_upsampling(net, net.word_maps, learnt=False)
+            upsampled = add_upsampling(net, net.word_maps, size.stride, learnt=False)
             scores = net.scores = as_images(upsampled, words, side, side)
         net.loss = word_loss(scores, net.label, words)
 
@@ -72,7 +85,7 @@ def deploy_net(size: Size, settings: Settings) -> NetParameter:
     scores = add_word_scores(net, size, settings)
     net.word_maps = as_images(scores, 1, size.cells, size.cells)
     net.chosen_maps = L.BatchReindex(net.word_maps, net.words)
-    add_upsampling(net, net.chosen_maps, learnt=False)
+    add_upsampling(net, net.chosen_maps, size.stride, learnt=False)
     return one_phase(f"{settings.model} {size.name}", net)
 
 

@@ -13,8 +13,10 @@ class Settings:
     ``model`` is a name of :data:`models.registry.MODELS`, ``recipe`` its solver values, with the
     switches applied; ``start`` are the starting weights, a path or None for a random start;
     ``features`` and ``proposals`` are the folders of :mod:`objseg.regions.features` and
-    tools/make_proposals.py for the baselines that need them. The rest is explained by
-    the switches of tools/train.py. Raises UserError where the batch does not divide into images.
+    tools/make_proposals.py for the baselines that need them, ``convnet`` that of
+    :mod:`objseg.convnet` or None for training on pictures. The rest is explained by the switches of
+    tools/train.py. Raises UserError where the batch does not divide into images, and for maps of
+    convolutions that are trained.
     """
 
     model: str
@@ -25,6 +27,8 @@ class Settings:
     start: str | None
     features: str | None
     proposals: str | None
+    convnet: str | None
+    mirror: bool
     spatial: int
     label_rule: str
     foreground: float
@@ -41,6 +45,9 @@ class Settings:
         if batch % unit:
             raise UserError(f"--batch {batch} does not divide into images with {unit} expressions "
                             "each (--expressions-per-image)")
+        if self.convnet and not self.freeze_convnet:
+            raise UserError("--cached-convnet needs --freeze-convnet: convolutions that are trained "
+                            "change, and so does what they give")
 
     def divided(self, ranks: int) -> "Settings":
         """Return the Settings of each of several ``ranks``, which share a batch among them.

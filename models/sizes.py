@@ -1,9 +1,6 @@
-"""The two sizes of every net: the paper's, and a slim one that trains on a laptop's CPU."""
+"""The sizes of every net: the paper's, one for photographs, and a slim one for a laptop's CPU."""
 
-from dataclasses import dataclass, field
-
-STRIDE = 32
-"""Input pixels per cell of the feature map: five 2x2 poolings (paper section 3.1)."""
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,13 @@ class Size:
 
     ``trunk`` are the channels of VGG-16's five blocks, ``fc`` those of fc6, fc7 and fc8; ``fc[2]``
     is D_im of the paper (section 3.1), ``hidden`` is D_text (3.2), ``classifier`` is D_cls (3.3).
+    ``stride`` is the side of a cell of the feature map in pixels of the input, see
+    :func:`models.vgg16.add_convnet`, ``fc6_window`` the side of fc6's kernel in cells, ``dropout``
+    the share of fc6's outputs that training drops. With ``cached_convnet`` the convolutions are
+    held and training reads what they give from disk (:mod:`objseg.convnet`), and with ``mirror``
+    of half the pictures from their mirror images. ``start_lacks`` are layers that the pretrained
+    file has no weights for, which start from their fillers. ``published`` is a folder of trained
+    weights that come with the project.
     ``crop`` is the side of a proposal's picture, ``frequent_words`` N of the per-word baseline and
     ``word_maps`` the side of the maps that it is trained on, ``phrase`` the width of GroundeR's
     embedding and LSTM, ``attention`` of its attention, ``feature_scale`` the factor of the trunk's
@@ -67,11 +71,23 @@ class Size:
     data: str
     snapshots: str
     recipes: dict = field(hash=False)
+    stride: int = 32
+    fc6_window: int = 7
+    dropout: float = 0
+    start_lacks: frozenset = frozenset()
+    published: str | None = None
+    cached_convnet: bool = False
+    mirror: bool = False
 
     @property
     def cells(self):
         """Side of the feature map in cells."""
-        return self.input // STRIDE
+        return self.input // self.stride
+
+    @property
+    def convnet_channels(self):
+        """Channels of the maps of :func:`models.vgg16.add_convnet`."""
+        return self.trunk[4] if self.stride == 32 else self.trunk[3] + self.trunk[4]
 
     @property
     def pretrained(self):
@@ -173,4 +189,41 @@ SLIM = Size(
     },
 )
 
-SIZES = {size.name: size for size in (PAPER, SLIM)}
+CONVOLUTIONS = dict(
+    start="models/vgg16_convolutions.caffemodel",
+    start_command="tools/download.py vgg16-convolutions",
+)
+
+PHOTOGRAPHS = dict(
+    batch=36, shares_images=True, expressions_per_image=6, solver="Adam",
+    reason="A rate that stays high for two thirds of the run: some thousand photographs, Adam.",
+)
+
+PHOTO = replace(
+    SLIM,
+    name="photo",
+    input=384,
+    trunk=PAPER.trunk,
+    # Narrow, so that what is learnt of some thousand photographs fits into 16 MB.
+    fc=(256, 256, 256),
+    stride=16,
+    fc6_window=3,
+    dropout=0.3,
+    start_lacks=frozenset({"fc6", "fc7", "fc8", "lstm"}),
+    embedding=256,
+    hidden=256,
+    crop=224,
+    feature_scale=1,
+    cached_convnet=True,
+    mirror=True,
+    data="data/photos",
+    snapshots="out/photo",
+    published="models/photo",
+    recipes={
+        **SLIM.recipes,
+        "lowres": Recipe(iterations=1500, step=1100, rate=0.001, **PHOTOGRAPHS, **CONVOLUTIONS),
+        "highres": Recipe(iterations=400, step=250, rate=0.0003, **PHOTOGRAPHS),
+    },
+)
+
+SIZES = {size.name: size for size in (PAPER, PHOTO, SLIM)}

@@ -1,7 +1,8 @@
 """Segmentation from natural language expressions: the library, in folders by stage.
 
 Pictures and masks become a data set (``data``), candidate regions are proposed (``regions``),
-batches are made (``batches``), a net is trained (``training``), a method turns an image and
+what held convolutions give is computed (``convnet``), batches are made (``batches``), a net is
+trained (``training``), a method turns an image and
 expressions into masks (``methods``), and ``evaluation`` scores and times them. ``caffe`` asks Caffe
 for devices and weights, ``parallel`` shares work among processes, ``synthesis`` draws scenes, and
 ``download`` fetches the published files.

@@ -4,6 +4,7 @@ import base64
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from objseg.data.masks import resize_nearest
 
@@ -49,6 +50,31 @@ def contrasting(image: np.ndarray, region: np.ndarray) -> tuple[int, int, int]:
     """
     mean = image[region].mean(axis=0) if region.any() else np.zeros(3)
     return max(PREDICTION_BGR, key=lambda colour: np.linalg.norm(mean - colour))
+
+
+def contact_sheet(
+    tiles: list[tuple[str, np.ndarray]], columns: int = 4, side: int = 320
+) -> np.ndarray:
+    """Arrange ``tiles``, pairs of a caption and a BGR image, as one BGR image, row by row.
+
+    Every image is fitted into a square of ``side`` pixels with its caption below, which is cut to
+    the tile's width.
+    """
+    columns, line, gap = min(columns, len(tiles)), side // 12, side // 20
+    height, width = side + line + gap, side + gap
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (columns * width + gap, rows * height + gap), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(line * 0.7)
+    for number, (caption, image) in enumerate(tiles):
+        x, y = gap + number % columns * width, gap + number // columns * height
+        small, _ = thumbnail(image, [], side)
+        left, top = (side - small.shape[1]) // 2, side - small.shape[0]
+        sheet.paste(Image.fromarray(small[:, :, ::-1]), (x + left, y + top))
+        while len(caption) > 1 and draw.textlength(caption, font) > side:
+            caption = caption[:-2] + "…"
+        middle = x + side / 2, y + side + line / 2
+        draw.text(middle, caption, "black", font, anchor="mm")
+    return np.ascontiguousarray(np.array(sheet)[:, :, ::-1])
 
 
 def thumbnail(

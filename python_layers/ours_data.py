@@ -10,7 +10,8 @@ class OursDataLayer(StreamingLayer):
 
     No bottoms. Tops:
 
-    - image (I, 3, S, S), BGR minus the channel means, padding zero before the subtraction;
+    - image (I, 3, S, S), BGR minus the channel means, padding zero before the subtraction; or, with
+      convnet, what held convolutions give of these images, (I, C, h, w);
     - tokens (T, N), rows of the vocabulary; continuation (T, N), 0 up to the first word, then 1;
     - label (N, 1, h, h), 1 where the expression's region is, else 0;
     - image_index (N,), the image of each expression: with more than one expression an image.
@@ -22,7 +23,9 @@ class OursDataLayer(StreamingLayer):
     - label h: side of the label map, S or a divisor of it;
     - label_rule: "any" (default) or "majority" of a cell's pixels must be in the region;
     - words T: steps of the LSTM; vocabulary: rows of the embedding;
-    - expressions_per_image E: default 1.
+    - expressions_per_image E: default 1;
+    - convnet: folder of tools/extract_convnet.py, default null;
+    - mirror: true to mirror half the images, with left and right exchanged in their expressions.
 
     Example::
 

@@ -10,7 +10,8 @@ class PerWordDataLayer(StreamingLayer):
 
     No bottoms. Tops:
 
-    - image (I, 3, S, S), BGR minus the channel means, padding zero before the subtraction;
+    - image (I, 3, S, S), BGR minus the channel means, padding zero before the subtraction; or, with
+      convnet, what held convolutions give of these images, (I, C, h, w);
     - label (I, V, h, h), 1 where a region is that the word is said of, else 0.
 
     Parameters:
@@ -21,7 +22,8 @@ class PerWordDataLayer(StreamingLayer):
     - label_rule: "any" (default) or "majority" of a cell's pixels must be in the region;
     - outputs V: the words are the V most frequent ones, see
       :class:`objseg.data.frequent_words.FrequentWords`;
-    - all_words: true for the words of the vocabulary instead, at most V; default false.
+    - all_words: true for the words of the vocabulary instead, at most V; default false;
+    - convnet, mirror: see :class:`ours_data.OursDataLayer`.
 
     Example::
 

@@ -55,6 +55,7 @@ def main():
             start=start,
             features=f"{data}/features/{size.name}",
             proposals=f"{data}/proposals",
+            convnet=f"{data}/convnet/{size.name}",
             mode=size.mode,
         ), options.out)
 

@@ -4,8 +4,7 @@
     python tools/init_vgg16.py
 
 fc6, fc7 and fc8 become convolutions of the same numbers; the LSTM's forget bias is set to 1. Where
-`vgg16` cannot be had, `vgg16-convolutions` can: then fc6 to fc8 start at random, as they also do
-in a size whose fc6 to fc8 are narrower than VGG-16's.
+`vgg16` cannot be had, `vgg16-convolutions` can: then fc6 to fc8 start at random.
 """
 
 from common import environment
@@ -14,10 +13,10 @@ environment.enter()
 
 from pathlib import Path
 
-from common.arguments import Parser, add_size, not_negative
+from common.arguments import Parser, not_negative
 
 from models.ours import starting_net
-from models.sizes import PAPER, SIZES
+from models.sizes import PAPER
 from objseg.caffe.prototxt import build_net
 from objseg.download.client import fault_of
 from objseg.download.manifest import amount, read_manifest
@@ -56,12 +55,11 @@ def find_source(path, any_checksum):
 def main():
     """Check the file, fit its weights to the trunk, write the start."""
     parser = Parser(__doc__)
-    add_size(parser)
     parser.add_argument("--vgg16", type=Path, metavar="FILE",
                         help="the weights of VGG-16 or of its convolutions (default: what "
                              "tools/download.py has fetched)")
     parser.add_argument("--out", type=Path, metavar="FILE",
-                        help="the starting weights (default: where the size's models expect them)")
+                        default=REPOSITORY / PAPER.pretrained, help="the starting weights")
     parser.add_argument("--seed", type=not_negative, metavar="N", default=1,
                         help="of the LSTM's random start, and of fc6 to fc8 where they are random")
     parser.add_argument("--any-checksum", action="store_true",
@@ -74,17 +72,10 @@ def main():
         WeightsError, fully_convolutional, read_caffemodel, save_starting_weights,
     )
 
-    size = SIZES[options.size]
-    if size.trunk != PAPER.trunk:
-        raise WeightsError(
-            f"the trunk of size {size.name} is narrower than VGG-16; its start is "
-            f"{size.pretrained}, made by: python {size.recipes['lowres'].start_command}"
-        )
-    source = find_source(options.vgg16, options.any_checksum)
-    out = options.out or REPOSITORY / size.pretrained
+    source, out = find_source(options.vgg16, options.any_checksum), options.out
     caffe.set_mode_cpu()
     caffe.set_random_seed(options.seed)
-    net = build_net(starting_net(size), caffe.TEST)
+    net = build_net(starting_net(PAPER), caffe.TEST)
     try:
         trunk = fully_convolutional(read_caffemodel(source), net)
     except WeightsError as error:

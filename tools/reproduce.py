@@ -66,7 +66,10 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     of_training = argparse.ArgumentParser(prog="tools/reproduce.py --")
     add_switches(of_training)
-    of_training.parse_args(options.train)  # a wrong switch ends here, not hours later
+    switches = of_training.parse_args(options.train)  # a wrong one ends here, not hours later
+    options.cached_convnet = SIZES[options.size].cached_convnet
+    if switches.cached_convnet is not None:
+        options.cached_convnet = switches.cached_convnet
     options.data = (options.data or REPOSITORY / SIZES[options.size].data).resolve()
     name = options.data.name
     options.raw = (options.raw or REPOSITORY / "data" / "raw" / name).resolve()
@@ -111,6 +114,10 @@ class Plan:
                 steps.append(self.step(f"propose {kind}", "make_proposals", "--data", options.data,
                                        "--kind", kind, *processes, *words,
                                        after=["prepare the data"]))
+        if self.options.cached_convnet and self.of_maps:
+            processes = ("--workers", self.threads if options.gpu is None else 1)
+            steps.append(self.step("compute convolutions", "extract_convnet", *self.common,
+                                   *processes, after=["prepare the data"], threads=1))
         if self.need("features"):
             processes = ("--workers", self.threads if options.gpu is None else 1)
             steps.append(self.step("compute features", "extract_features", *self.common,
@@ -121,6 +128,11 @@ class Plan:
         """Return the models that learn from proposals of a ``kind``: features or segments."""
         return {METHODS[name].model for name in self.methods if METHODS[name].needs == kind}
 
+    @property
+    def of_maps(self) -> set[str]:
+        """The models that can learn from the maps of held convolutions: those of whole pictures."""
+        return {"per-word", "lowres", "highres"}.intersection(self.models)
+
     def begun(self, kind: str) -> Path:
         """Return the file whose presence says that this tool made the first proposals."""
         return self.options.out / "steps" / f"{kind}.begun"
@@ -130,6 +142,7 @@ class Plan:
         steps = []
         for model in self.models:
             after = ["prepare the data", f"train {MODELS[model].start_model}"]
+            after += ["compute convolutions"] * (model in self.of_maps)
             after += ["compute features"] * (model in self.need("features"))
             after += ["propose segments"] * (model in self.need("segments"))
             steps.append(self.step(

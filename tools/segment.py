@@ -1,11 +1,13 @@
-"""Segment what expressions refer to in one picture.
+"""Segment what expressions refer to in pictures.
 
-    python tools/segment.py photo.jpg "red car on the left" "sky"
-    python tools/segment.py photo.jpg "the dog" --weights out/demo --out masks
+    python tools/segment.py photo.jpg "sky" "person on the left"
+    python tools/segment.py holiday/ extra.png "the dog" --refine
+    python tools/segment.py 641.jpg "red car" --size slim --weights out/demo
 
-Writes a mask (0 or 255, the picture's own size) and an overlay as PNG for each expression, and
-prints area, box and scores. The picture is turned as its EXIF orientation says. A word that the
-net does not know is read as one that it knows and that means the same, if there is one: see
+Writes for each picture and expression a mask (0 or 255, the picture's own size) and an overlay as
+PNG, prints area, box and scores, and writes all overlays on one page, sheet.jpg. Nothing in the
+output folder is overwritten. A picture is turned as its EXIF orientation says. A word that the net
+does not know is read as one that it knows and that means the same, if there is one: see
 objseg/data/synonyms.txt.
 """
 
@@ -13,6 +15,7 @@ from common import environment
 
 environment.enter()
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -24,28 +27,34 @@ from models.sizes import SIZES
 from objseg.errors import UserError
 from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
 from objseg.files import REPOSITORY
-from objseg.data.images import read_image, write_png
+from objseg.data.images import ImageError, pictures_in, read_image, write_image, write_png
 from objseg.data.masks import bounding_box
+from objseg.download.manifest import read_manifest
+from objseg.download.vgg16_convolutions import fetch_convolutions
 from objseg.methods.configuration import configure
+from objseg.methods.grabcut import refine
 from objseg.methods.ours import Segmenter
-from objseg.plots import overlay
+from objseg.plots import contact_sheet, overlay
 
 
 def parse():
-    """Read the command line."""
+    """Read the command line; ``pictures`` are Paths, ``expressions`` str."""
     parser = Parser(__doc__)
-    parser.add_argument("image", type=Path, nargs="?", help="a picture, such as a JPEG or PNG file")
-    parser.add_argument("expressions", nargs="*", metavar="expression",
-                        help="what to segment, in quotes")
+    parser.add_argument("words", nargs="*", metavar="PICTURE ... EXPRESSION",
+                        help="pictures, or folders of pictures, and then, in quotes, what to "
+                        "segment in each of them")
     parser.add_argument("--method", choices=("highres", "lowres"), default="highres",
                         help="the model of stage 2 or of stage 1 (default: highres)")
-    add_size(parser)
+    add_size(parser, "photo")
     parser.add_argument("--weights", type=Path, metavar="PATH",
                         help="trained weights, or a folder whose newest weights of the method are "
-                        "taken (default: the file that training leaves for the size)")
+                        "taken (default: for photo those in models/photo, else the file that "
+                        "training leaves for the size)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="folder of the masks and overlays")
-    parser.add_argument("--words", action="store_true",
+    parser.add_argument("--refine", action="store_true",
+                        help="move the edges of the masks to edges of the picture (GrabCut)")
+    parser.add_argument("--words", dest="list_words", action="store_true",
                         help="list the words that the net knows, the most frequent first")
     parser.add_argument("--no-synonyms", dest="synonyms", action="store_false",
                         help="do not read an unknown word as another one that means the same")
@@ -53,8 +62,20 @@ def parse():
                         help="segment an expression without a known word too: its mask is a guess")
     add_device(parser)
     options = parser.parse_args()
-    if not (options.expressions or options.words):
-        parser.error("name a picture and, in quotes, at least one expression")
+    if options.list_words:
+        return options
+    options.pictures, options.expressions = [], []
+    for word in options.words:
+        path = Path(word)
+        if options.expressions or not os.path.exists(path):  # Path's raises for a long text
+            options.expressions.append(word)
+        else:
+            options.pictures += pictures_in(path) if path.is_dir() else [path]
+    if options.expressions and not options.pictures:
+        raise UserError(f"{options.words[0]}: no such picture or folder; name pictures first and "
+                        "then, in quotes, expressions")
+    if not options.expressions:
+        parser.error("name pictures and then, in quotes, at least one expression")
     return options
 
 
@@ -96,19 +117,24 @@ def shorten(expression, length=60):
     return f'"{expression if len(expression) <= length else expression[:length - 1] + "…"}"'
 
 
-def file_names(image, expressions):
-    """Return a file name stem for every expression: plain, short and each different."""
+def free_name(out, image, expression):
+    """Return a stem of file names in ``out`` that no file has: plain and short."""
     def plain(text):
         return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "expression"
 
-    names = []
-    for expression in expressions:
-        name = base = f"{plain(image.stem)}_{plain(expression)}"
-        repeat = 2
-        while name in names:
-            name, repeat = f"{base}-{repeat}", repeat + 1
-        names.append(name)
-    return names
+    name = base = f"{plain(image.stem)}_{plain(expression)}"
+    repeat = 2
+    while (out / f"{name}_mask.png").exists():
+        name, repeat = f"{base}-{repeat}", repeat + 1
+    return name
+
+
+def free_sheet(out):
+    """Return the first of sheet.jpg, sheet-2.jpg ... in ``out`` that does not exist."""
+    path, repeat = out / "sheet.jpg", 2
+    while path.exists():
+        path, repeat = out / f"sheet-{repeat}.jpg", repeat + 1
+    return path
 
 
 def statistics(mask, score):
@@ -127,21 +153,51 @@ def statistics(mask, score):
     ]
 
 
+def segment(segmenter, path, expressions, options):
+    """Segment a picture; returns its overlays, with captions.
+
+    ``expressions`` are {expression: the words that the net reads}. Raises ImageError.
+    """
+    image, tiles = read_image(path, oriented=True), []
+    print(os.fsencode(path).decode(errors="backslashreplace"))
+    scores = segmenter.scores(image, list(expressions.values()))
+    for expression, score in zip(expressions, scores):
+        mask = refine(image, score > 0) if options.refine else score > 0
+        name, drawn = free_name(options.out, path, expression), overlay(image, mask)
+        write_png(options.out / f"{name}_mask.png", mask.astype(np.uint8) * 255)
+        write_png(options.out / f"{name}_overlay.png", drawn)
+        tiles.append((expression, drawn))
+        print(f"  {shorten(expression)}")
+        for line in statistics(mask, score):
+            print(f"    {line}")
+        print(f"    files  {options.out / name}_mask.png, _overlay.png")
+    return tiles
+
+
+def fetch_convolutions_once():
+    """Fetch the convolutions of the net for photographs, unless they are here."""
+    item = read_manifest(REPOSITORY / "data" / "manifest.json")["vgg16-convolutions"]
+    if not (REPOSITORY / item.files[0].path).is_file():
+        warn(f"the first use fetches {item.about}")
+        fetch_convolutions(item, REPOSITORY)
+
+
 def main():
-    """Segment every expression."""
+    """Segment every expression in every picture."""
     options = parse()
     size = SIZES[options.size]
+    if options.weights is None and size.published:
+        fetch_convolutions_once()
     configuration = configure(
         options.method, size, REPOSITORY / size.data, options.weights, options.gpu
     )
     vocabulary = Vocabulary.load(configuration.vocabulary)
-    if options.words:
+    if options.list_words:
         print("\n".join(vocabulary.spoken))
         return
-    image = read_image(options.image, oriented=True)
     read = {expression: understand(expression, vocabulary, options)
             for expression in dict.fromkeys(options.expressions)}
-    expressions = [expression for expression in options.expressions if read[expression] is not None]
+    expressions = {expression: words for expression, words in read.items() if words is not None}
     if not expressions:
         raise UserError("nothing to segment: --words lists what the net knows, --guess segments "
                         "expressions without a known word too")
@@ -149,16 +205,18 @@ def main():
     segmenter = Segmenter(
         configuration.deploy, configuration.weights, vocabulary, configuration.gpu
     )
-    names = file_names(options.image, expressions)
-    scores = segmenter.scores(image, [read[expression] for expression in expressions])
-    for name, expression, score in zip(names, expressions, scores):
-        mask = score > 0
-        write_png(options.out / f"{name}_mask.png", mask.astype(np.uint8) * 255)
-        write_png(options.out / f"{name}_overlay.png", overlay(image, mask))
-        print(shorten(expression))
-        for line in statistics(mask, score):
-            print(f"  {line}")
-        print(f"  files  {options.out / name}_mask.png, _overlay.png")
+    tiles, unreadable = [], []
+    for path in options.pictures:
+        try:
+            tiles += segment(segmenter, path, expressions, options)
+        except ImageError as error:
+            unreadable.append(str(error))
+    if tiles:
+        sheet = free_sheet(options.out)
+        write_image(sheet, contact_sheet(tiles))
+        print(f"all on one page: {sheet}")
+    if unreadable:
+        raise UserError("; ".join(unreadable))
 
 
 if __name__ == "__main__":

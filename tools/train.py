@@ -111,8 +111,9 @@ def build(job: Job, snapshots: Snapshots, snapshot: Snapshot | None, ranks):
         logger.info("no --gpu N given: training on the CPU")
     gpu = None if options.gpu is None else options.gpu + ranks.local_rank
     use_device(gpu)
+    fresh = model.new_layers | job.size.start_lacks
     solver, parameters = make_solver(
-        job.solver(), net, model.new_layers, snapshots.prefix, gpu, weights=not snapshot
+        job.solver(), net, fresh, snapshots.prefix, gpu, weights=not snapshot
     )
     if snapshot:
         restore(solver, snapshot)
@@ -134,10 +135,12 @@ def open_validation(job: Job, net, gpu: int | None, ranks) -> Validation | None:
     with tempfile.TemporaryDirectory() as folder:
         deploy = Path(folder) / f"deploy_{options.model}.prototxt"
         write_text(deploy, prototxt(job.model.deploy_net(job.size, settings)))
-        segmenter = Segmenter(deploy, None, job.dataset.vocabulary, gpu)
+        segmenter = Segmenter(deploy, None, job.dataset.vocabulary, gpu, job.size.input)
     segmenter.net.share_with(net)
     every = options.validate or max(1, settings.recipe.iterations // 10)
-    return Validation(images[:options.validation_images], job.dataset, segmenter, every, ranks)
+    return Validation(
+        images[:options.validation_images], job.dataset, segmenter, every, ranks, job.convnet
+    )
 
 
 def begin(job: Job, words, snapshots: Snapshots, snapshot: Snapshot | None):
@@ -154,6 +157,7 @@ def begin(job: Job, words, snapshots: Snapshots, snapshot: Snapshot | None):
             logger.info("the files of the earlier run are now in %s", moved)
     words.save(job.vocabulary_file)
     snapshots.vocabulary = sha256(job.vocabulary_file)
+    snapshots.convnet = job.convnet and job.convnet.source
     generate(job.size, job.settings, job.out / "prototxt")
 
 

@@ -19,11 +19,11 @@ class OursSettings(LabelMapSettings, ExpressionSettings):
         super().__post_init__()
         image_count(self)
 
-    def shapes(self) -> dict[str, tuple]:
+    def shapes(self, groups: ReadableGroups) -> dict[str, tuple]:
         """Return the tops' shapes, {name: shape} in their order."""
         text = (self.words, self.batch)
         shapes = {
-            "image": (image_count(self), 3, self.input, self.input),
+            **self.picture_shape(image_count(self), groups),
             "tokens": text,
             "continuation": text,
             "label": (self.batch, 1, self.label, self.label),
@@ -37,28 +37,28 @@ class OursBatchMaker:
     """Makes the batches of :class:`OursSettings`; see :mod:`objseg.batches`."""
 
     def __init__(self, settings: OursSettings):
-        self.settings, self.shapes = settings, settings.shapes()
-        self.groups = ReadableGroups(settings, settings.expressions_per_image)
+        self.settings = settings
+        self.groups = settings.groups(settings.expressions_per_image)
+        self.shapes = settings.shapes(self.groups)
         check_vocabulary(self.groups.dataset, settings.vocabulary)
 
     def __call__(self, batch: int) -> dict:
         """Make batch number ``batch``, from 0."""
         settings, images = self.settings, image_count(self.settings)
         groups, unreadable = self.groups.read(batch, images)
-        samples = [sample for group in groups for sample in group.samples]
         labels = [
-            settings.label_map(group.masks[sample.region.id])
+            settings.label_map(group, sample.region.id)
             for group in groups for sample in group.samples
         ]
         return {
-            "image": np.stack([settings.image(group.pixels) for group in groups]),
+            **settings.pictures(groups),
             **self.groups.dataset.vocabulary.encode_all(
-                [sample.expression for sample in samples], settings.words
+                [expression for group in groups for expression in group.said()], settings.words
             ),
             "label": np.stack(labels)[:, None],
             "image_index": np.repeat(
                 np.arange(images, dtype=np.int32), settings.expressions_per_image
             ),
-            "samples": [str(sample) for sample in samples],
+            "samples": [str(sample) for group in groups for sample in group.samples],
             "unreadable": unreadable,
         }

@@ -17,10 +17,10 @@ class PerWordSettings(LabelMapSettings):
     outputs: int
     all_words: bool = False
 
-    def shapes(self) -> dict[str, tuple]:
+    def shapes(self, groups: ReadableGroups) -> dict[str, tuple]:
         """Return the tops' shapes, {name: shape} in their order."""
         return {
-            "image": (self.batch, 3, self.input, self.input),
+            **self.picture_shape(self.batch, groups),
             "label": (self.batch, self.outputs, self.label, self.label),
         }
 
@@ -32,8 +32,9 @@ class PerWordBatchMaker:
     """
 
     def __init__(self, settings: PerWordSettings):
-        self.settings, self.shapes = settings, settings.shapes()
-        self.groups = ReadableGroups(settings, group_size=None)
+        self.settings = settings
+        self.groups = settings.groups(group_size=None)
+        self.shapes = settings.shapes(self.groups)
         if settings.all_words:
             self.words = self.groups.dataset.vocabulary
             check_vocabulary(self.groups.dataset, settings.outputs)
@@ -46,11 +47,10 @@ class PerWordBatchMaker:
         groups, unreadable = self.groups.read(batch, settings.batch)
         label = np.zeros(self.shapes["label"], bool)
         for maps, group in zip(label, groups):
-            for sample in group.samples:
-                words = self.words.outputs(sample.expression)
-                maps[words] |= settings.label_map(group.masks[sample.region.id])
+            for sample, expression in zip(group.samples, group.said()):
+                maps[self.words.outputs(expression)] |= settings.label_map(group, sample.region.id)
         return {
-            "image": np.stack([settings.image(group.pixels) for group in groups]),
+            **settings.pictures(groups),
             "label": label,
             "samples": [str(sample) for group in groups for sample in group.samples],
             "unreadable": unreadable,

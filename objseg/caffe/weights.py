@@ -1,6 +1,8 @@
 """Weight files: reading a caffemodel without building its net, and making starting weights."""
 
+import hashlib
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,16 @@ def check_fits(net, path: str | Path) -> list[str]:
     return [name for name in net.params if name not in given]
 
 
+def arrays_digest(net, layers: Iterable[str]) -> str:
+    """Return one sha256 of the weights that ``net`` has in some of its ``layers``."""
+    found = hashlib.sha256()
+    for layer in sorted(layers):
+        for blob in net.params[layer]:
+            found.update(f"{layer} {tuple(blob.shape)}".encode())
+            found.update(blob.data.tobytes())
+    return found.hexdigest()
+
+
 def layer_not_finite(net) -> str | None:
     """Return the name of the first layer of ``net`` with a weight that is NaN or Inf, or None."""
     for name, blobs in net.params.items():
@@ -137,10 +149,14 @@ def read_net(path: str | Path):
     return net
 
 
-def load_net(deploy: str | Path, weights: str | Path | None, fixed: tuple[str, ...] = ()):
+def load_net(
+    deploy: str | Path, weights: str | Path | None, fixed: tuple[str, ...] = (),
+    convolutions: tuple[Path, str] | None = None,
+):
     """Return the caffe.Net of a ``deploy`` prototxt with its ``weights`` (None: random ones).
 
-    The layers ``fixed`` are not learnt and may be missing from the weights.
+    The layers ``fixed`` are not learnt and may be missing from the weights, and so may those that
+    ``convolutions`` are given for: another caffemodel, and the :func:`arrays_digest` of its layers.
     Raises WeightsError when a file is missing, or the weights are those of another net.
     """
     import caffe
@@ -152,11 +168,30 @@ def load_net(deploy: str | Path, weights: str | Path | None, fixed: tuple[str, .
     net = caffe.Net(str(deploy), caffe.TEST)
     if weights is not None:
         missing = [name for name in check_fits(net, weights) if name not in fixed]
-        if missing:
+        if missing and convolutions:
+            _copy_convolutions(net, missing, *convolutions)
+        elif missing:
             raise WeightsError(f"{weights}: no weights for the layers {', '.join(missing)}")
         net.copy_from(str(weights))
         check_finite(net, weights)
     return net
+
+
+def _copy_convolutions(net, layers, path, expected):
+    """Copy ``layers`` from the caffemodel ``path``; ``expected`` is the digest of their numbers."""
+    remedy = "fetch it with: python tools/download.py vgg16-convolutions"
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file: the convolutions of the model; {remedy}")
+    missing = set(check_fits(net, path)).intersection(layers)
+    if missing:
+        raise WeightsError(f"{path}: no weights for the layers {', '.join(sorted(missing))}")
+    net.copy_from(str(path))
+    found = arrays_digest(net, layers)
+    if found != expected:
+        raise WeightsError(
+            f"{path}: other convolutions (sha256 {found[:8]}…) than those that the model was "
+            f"trained on ({expected[:8]}…); delete it and {remedy}"
+        )
 
 
 def check_vocabulary(net, vocabulary, deploy: str | Path, source: str | Path | None = None) -> None:

@@ -18,6 +18,9 @@ from objseg.files import atomic_path
 MAX_PIXELS = 500 * 500
 """Regions are looked for in a picture scaled down to so many pixels; ReferIt's have 480 x 360."""
 
+ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+"""Endings of the files in a folder that are taken for pictures, in small or capital letters."""
+
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 # libjpeg's complaints about lost pixels. Up to 99 bytes between the last pixel and the end marker
@@ -102,6 +105,14 @@ def _standard_error() -> Iterator[BinaryIO]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """List the pictures in a folder, by name. Raises ImageError where there is none."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    if not found:
+        raise ImageError(f"{folder}: a folder without pictures ({', '.join(ENDINGS)})")
+    return found
 
 
 def shrink(image: np.ndarray) -> np.ndarray:

@@ -19,10 +19,11 @@ def configure(
     """Find the files of the method ``name`` and return its Configuration.
 
     ``size`` is a :class:`models.sizes.Size`, ``data`` the data set or its folder. ``weights`` is a
-    caffemodel or a folder of them, see :func:`objseg.methods.nets.weights_in`; by default the file
-    that ``caffe train`` leaves. Their net and their words are those beside them, as training leaves
-    them, or else the committed net and the data set's words. ``cached`` methods take proposals and
-    features from the data set, others compute them.
+    caffemodel or a folder of them, see :func:`objseg.methods.nets.weights_in`; by default those
+    that come with the project, or else the file that ``caffe train`` leaves. Their net and their
+    words are those beside them, as training leaves them, or else the committed net and the data
+    set's words. ``cached`` methods take proposals and features from the data set, others compute
+    them.
 
     Raises UserError naming a file that is missing and the command that makes it, or a vocabulary
     that is not the one that the weights were trained with.
@@ -43,7 +44,8 @@ def configure(
 
 def _weights(name, model, size, given):
     iterations = size.recipes[model].iterations
-    path = Path(given or REPOSITORY / size.snapshots / f"{model}_iter_{iterations}.caffemodel")
+    trained = size.published or f"{size.snapshots}/{model}_iter_{iterations}.caffemodel"
+    path = Path(given or REPOSITORY / trained)
     if path.is_dir():
         return weights_in(path, model)
     if not path.is_file():

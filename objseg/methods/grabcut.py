@@ -1,4 +1,4 @@
-"""The foreground inside a box (section 4.1): GrabCut, started from the rectangle."""
+"""GrabCut: the foreground inside a box (section 4.1), and a mask's edge."""
 
 import cv2
 import numpy as np
@@ -11,6 +11,9 @@ MIXTURE = 5
 """Gaussians of a mixture in OpenCV's GrabCut, which cannot start from fewer pixels than that."""
 
 ITERATIONS, SEED = 5, 0
+
+MARGIN = 24
+"""A mask's edge is moved by at most one part in so many of the picture's longer side."""
 
 
 def grabcut(image: np.ndarray, box) -> tuple[np.ndarray, str | None]:
@@ -43,3 +46,26 @@ def grabcut(image: np.ndarray, box) -> tuple[np.ndarray, str | None]:
     if not foreground.any():
         return rectangle, "empty result"
     return foreground, None
+
+
+def refine(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Move the edge of ``mask``, bool (H, W), to where the picture has one; returns a new mask.
+
+    ``image`` is BGR, uint8 (H, W, 3). GrabCut decides in a band on both sides of the edge; what is
+    farther inside or outside stays. A mask without an inside or an outside beyond the band is
+    returned as it is.
+    """
+    height, width = mask.shape
+    image = shrink(image)
+    small = resize_nearest(mask, *image.shape[:2]).astype(np.uint8)
+    radius = max(1, max(small.shape) // MARGIN)
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    inside, outside = cv2.erode(small, disk), 1 - cv2.dilate(small, disk)
+    if min(np.count_nonzero(inside), np.count_nonzero(outside)) < MIXTURE:
+        return mask
+    labels = np.where(small, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[inside > 0], labels[outside > 0] = cv2.GC_FGD, cv2.GC_BGD
+    models = np.zeros((2, 1, 13 * MIXTURE))
+    cv2.setRNGSeed(SEED)
+    cv2.grabCut(image, labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return resize_nearest(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)), height, width)

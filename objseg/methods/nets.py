@@ -7,7 +7,7 @@ from objseg.caffe.devices import use_device
 from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
-from objseg.files import sha256
+from objseg.files import REPOSITORY, sha256
 
 
 def weights_in(folder: Path | str, model: str) -> Path:
@@ -44,11 +44,7 @@ def check_trained_with(weights: Path, vocabulary: Path) -> None:
 
     Rows of an embedding mean nothing with other words. Caffe's own snapshots do not say.
     """
-    from objseg.training.snapshots import trained_vocabulary  # loads Caffe
-
-    if not weights.with_suffix(".json").is_file():
-        return
-    expected = trained_vocabulary(weights)
+    expected = _description(weights).get("vocabulary")
     found = sha256(vocabulary)
     if expected not in (None, found):
         raise UserError(
@@ -57,14 +53,31 @@ def check_trained_with(weights: Path, vocabulary: Path) -> None:
         )
 
 
+def convolutions_of(weights: Path) -> tuple[Path, str] | None:
+    """Return the file of the convolutions whose maps ``weights`` were trained on.
+
+    With it the checksum of their numbers. None where the weights have convolutions of their own.
+    """
+    source = _description(weights).get("convnet")
+    return source and (REPOSITORY / source["file"], source["sha256"])
+
+
+def _description(weights):
+    """Return what training has written about ``weights``; {} where it has not."""
+    from objseg.training.snapshot import describe  # loads Caffe
+
+    return describe(weights) if weights.with_suffix(".json").is_file() else {}
+
+
 def open_net(deploy, weights, gpu=None, fixed=()):
     """Load the net of a ``deploy`` prototxt on GPU number ``gpu``, or on the CPU; a caffe.Net.
 
-    ``weights`` is a caffemodel, or None for the random start; it may lack the layers ``fixed``.
+    ``weights`` is a caffemodel, or None for the random start; it may lack the layers ``fixed``, and
+    the convolutions if it was trained on their maps.
     Raises WeightsError or UserError when the files do not belong together.
     """
     use_device(gpu)
-    return load_net(deploy, weights, fixed)
+    return load_net(deploy, weights, fixed, weights and convolutions_of(Path(weights)))
 
 
 def open_net_and_words(configuration):

@@ -28,7 +28,9 @@ class Segmenter:
 
     ``deploy`` is a deploy prototxt, ``weights`` a caffemodel (None keeps the random start),
     ``vocabulary`` an :class:`objseg.data.expressions.Vocabulary`, ``gpu`` a device number or None.
-    Raises WeightsError or UserError when they do not belong together.
+    ``input_size`` is the side of the picture that the net sees, where its input is not that picture
+    but what the convolutions give of it. Raises WeightsError or UserError when they do not belong
+    together.
 
     Example::
 
@@ -37,11 +39,15 @@ class Segmenter:
         masks, scores = segmenter.predict(["sky", "red car"])
     """
 
-    def __init__(self, deploy, weights, vocabulary: Vocabulary, gpu: int | None = None):
+    def __init__(
+        self, deploy, weights, vocabulary: Vocabulary, gpu: int | None = None,
+        input_size: int | None = None,
+    ):
         self.net = open_net(deploy, weights, gpu)
         check_vocabulary(self.net, vocabulary, deploy)
         self.vocabulary = vocabulary
-        self.input_size = self.net.blobs["image"].shape[2]
+        self._input = next(iter(self.net.blobs))
+        self.input_size = input_size or self.net.blobs[self._input].shape[2]
         self.words = self.net.blobs["tokens"].shape[0]
         self._head = head(self.net)
         self._image = self._in_trunk = None
@@ -67,7 +73,7 @@ class Segmenter:
 
         Raises ValueError for another kind of array.
         """
-        self._image = self._prepare(image)
+        self._image = self.prepare(image)
 
     def predict(self, expressions: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Segment what each of N ``expressions`` names in the image of :meth:`set_image`.
@@ -77,7 +83,7 @@ class Segmenter:
         """
         if self._image is None:
             raise RuntimeError("predict() needs an image: call set_image(image) first")
-        scores = list(self._scores(*self._image, expressions))
+        scores = list(self.scores_of(self._image, expressions))
         return [score > 0 for score in scores], scores
 
     def responses(self, image: np.ndarray, expressions: list[str]) -> Iterator[np.ndarray]:
@@ -85,24 +91,31 @@ class Segmenter:
 
         ``image`` is BGR uint8 (H, W, 3). A score above 0 means foreground.
         """
-        _, pixels = self._prepare(image)
+        _, pixels = self.prepare(image)
         return self._responses(pixels, expressions)
 
     def scores(self, image: np.ndarray, expressions: list[str]) -> Iterator[np.ndarray]:
         """Iterate over response maps on the image itself, float32 (H, W), one per expression."""
-        return self._scores(*self._prepare(image), expressions)
+        return self.scores_of(self.prepare(image), expressions)
 
-    def _prepare(self, image):
+    def prepare(self, image: np.ndarray) -> tuple[Placement, np.ndarray]:
         """Return the image's Placement in the net's input, and that input (3, S, S)."""
         if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
             raise ValueError(
                 f"an image of shape {image.shape} and type {image.dtype}; expected (H, W, 3) and "
                 "uint8, blue first, as cv2.imread returns it"
             )
-        placement = Placement(image.shape[0], image.shape[1], self.input_size)
-        return placement, net_input(resize_and_pad(image, self.input_size))
+        return self.placed(*image.shape[:2]), net_input(resize_and_pad(image, self.input_size))
 
-    def _scores(self, placement, pixels, expressions):
+    def placed(self, height: int, width: int) -> Placement:
+        """Return the Placement of an image of this size in the net's input."""
+        return Placement(height, width, self.input_size)
+
+    def scores_of(
+        self, prepared: tuple[Placement, np.ndarray], expressions: list[str]
+    ) -> Iterator[np.ndarray]:
+        """Iterate over response maps on an image that :meth:`prepare` has placed."""
+        placement, pixels = prepared
         for response in self._responses(pixels, expressions):
             yield score_on_image(response, placement)
 
@@ -118,7 +131,7 @@ class Segmenter:
             if self._in_trunk is pixels:  # its features are still in their blob
                 output = self.net.forward(start=self._head)
             else:
-                self.net.blobs["image"].data[0] = pixels
+                self.net.blobs[self._input].data[0] = pixels
                 output, self._in_trunk = self.net.forward(), pixels
             (scores,) = output.values()
             yield from scores[:, 0].copy()

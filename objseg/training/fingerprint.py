@@ -7,12 +7,13 @@ from caffe.proto import caffe_pb2
 from google.protobuf import json_format, text_format
 
 from objseg.caffe.names import DATA
+from objseg.convnet.reader import ConvnetReader
 from objseg.data.dataset import Dataset
 from objseg.files import digest, sha256
 from objseg.regions.features import FeatureReader
 from objseg.regions.segments import SegmentReader
 
-PLACES = {"data", "features", "proposals", "workers"}
+PLACES = {"data", "features", "proposals", "convnet", "workers"}
 """Parameters of a data layer that a run may change: where files are, and how many read them."""
 
 WITHOUT_EFFECT = {
@@ -44,7 +45,7 @@ def fingerprint(dataset: Dataset, size: str, net, solver: str) -> dict:
 
 
 def _regions(batches, dataset):
-    """Return a checksum of the features or segments that a data layer reads, if any, by kind.
+    """Return a checksum of the features, segments or maps that a data layer reads, by kind.
 
     Those of images that are not trained on do not count; a missing file is reported elsewhere.
     """
@@ -55,6 +56,8 @@ def _regions(batches, dataset):
         found["features"] = [keys.get(name) for name in ids]
     if "proposals" in batches:
         found["segments"] = SegmentReader(batches["proposals"]).digests(ids)
+    if "convnet" in batches:
+        found["convnet"] = ConvnetReader(batches["convnet"], dataset).made_by
     return {kind: digest(parts)[:16] for kind, parts in found.items()}
 
 

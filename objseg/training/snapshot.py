@@ -60,11 +60,12 @@ class Snapshot(NamedTuple):
         return self.manifest.is_file()
 
     def description(self) -> dict:
-        """Read the manifest: iteration, files, run, vocabulary, val_overall_iou.
+        """Read the manifest: iteration, files, run, vocabulary, convnet, val_overall_iou.
 
         ``files`` is {name: {bytes, sha256}}, ``run`` a result of
         :func:`objseg.training.fingerprint.fingerprint`, ``vocabulary`` the sha256 of the file
-        MODEL_vocabulary.txt; the IoU is None if it was not measured. Raises SnapshotError when the
+        MODEL_vocabulary.txt, ``convnet`` the source of the maps that training read, or None; the
+        IoU is None if it was not measured. Raises SnapshotError when the
         manifest cannot be read.
         """
         try:
@@ -97,20 +98,18 @@ class Snapshot(NamedTuple):
             self.file(ending).unlink(missing_ok=True)
 
 
-def trained_vocabulary(weights: Path) -> str | None:
-    """Return the sha256 (hexadecimal) of the MODEL_vocabulary.txt that weights were trained with.
+def describe(weights: Path) -> dict:
+    """Return the manifest of a caffemodel, see :meth:`Snapshot.description`.
 
-    None where that is not known: the file has no manifest beside it, or one that is damaged, older,
-    or of other weights.
+    {} where there is none, or one that is damaged, older, or of other weights.
     """
     snapshot = Snapshot(0, Path(weights).with_suffix(""))
     try:
         description = snapshot.description()
-        if description["files"][snapshot.weights.name]["sha256"] != sha256(weights):
-            return None
-        return description["vocabulary"]
+        same = description["files"][snapshot.weights.name]["sha256"] == sha256(weights)
+        return description if same else {}
     except (SnapshotError, KeyError):
-        return None
+        return {}
 
 
 def manifest_text(manifest: dict) -> str:

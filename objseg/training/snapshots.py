@@ -26,11 +26,7 @@ from objseg.training.snapshot import (
     SnapshotError,
     learned_net,
     manifest_text,
-    trained_vocabulary,
 )
-
-__all__ = ["OtherRunError", "Snapshots", "trained_vocabulary"]
-
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +43,14 @@ class Snapshots:
     """The snapshots of one ``model`` in ``folder``: MODEL_iter_N.caffemodel, .solverstate, .json.
 
     ``run`` is the fingerprint of the run that takes them, and ``vocabulary``, set before the first
-    is taken, the sha256 of its MODEL_vocabulary.txt. The newest ``keep`` of them stay, and the best
-    by validation.
+    is taken, the sha256 of its MODEL_vocabulary.txt; ``convnet`` likewise the source of the maps of
+    the convolutions that it reads, see :class:`objseg.convnet.reader.ConvnetReader`. The newest
+    ``keep`` of them stay, and the best by validation.
     """
 
     def __init__(self, folder: Path, model: str, run: dict | None = None, keep: int = 3):
         self.folder, self.model, self.run, self.keep = Path(folder), model, run, keep
-        self.vocabulary = None
+        self.vocabulary = self.convnet = None
 
     @cached_property
     def prefix(self) -> str:
@@ -175,6 +172,7 @@ class Snapshots:
             files.enter_context(atomic_path(snapshot.manifest)).write_text(manifest_text({
                 "iteration": solver.iter, "val_overall_iou": iou, "files": described,
                 "run": self.run, "vocabulary": self.vocabulary,
+                "convnet": self.convnet,
             }), encoding="utf-8")
         sync_folder(self.folder)
         self._rotate(solver.iter)

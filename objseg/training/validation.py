@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from objseg.convnet.reader import ConvnetReader
 from objseg.data.dataset import Dataset, Image
 from objseg.data.images import ImageError
 from objseg.metrics import areas, iou
@@ -14,12 +15,16 @@ class Validation:
     """Measures a net in training, after every ``every`` iterations and at the end.
 
     ``segmenter`` is an :class:`objseg.methods.ours.Segmenter` of the deploy net, which shares its
-    weights with the net in training. The ``ranks`` share the ``images``.
+    weights with the net in training. The ``ranks`` share the ``images``. Where training reads maps
+    of the convolutions, ``convnet`` is their ConvnetReader, and they are the net's input, too.
     """
 
-    def __init__(self, images: list[Image], dataset: Dataset, segmenter, every: int, ranks=ALONE):
+    def __init__(
+        self, images: list[Image], dataset: Dataset, segmenter, every: int, ranks=ALONE,
+        convnet: ConvnetReader | None = None,
+    ):
         self.images, self.dataset, self.ranks = images[ranks.rank::ranks.size], dataset, ranks
-        self.segmenter, self.every = segmenter, every
+        self.segmenter, self.every, self.convnet = segmenter, every, convnet
 
     def overall_iou(self, stopped: Callable[[], bool] = lambda: False) -> float | None:
         """Score every expression of the images and return the overall IoU in [0, 1].
@@ -32,12 +37,17 @@ class Validation:
                 given_up = True
                 break
             try:
-                pixels, masks = self.dataset.pixels_and_masks(image)
+                shown, masks = self._shown(image), self.dataset.masks(image)
             except ImageError:
                 continue  # preparing and the data layer report it
             pairs = [(masks[r.id], e) for r in image.regions for e in r.expressions]
-            scores = self.segmenter.scores(pixels, [expression for _, expression in pairs])
+            scores = self.segmenter.scores_of(shown, [expression for _, expression in pairs])
             for (mask, _), score in zip(pairs, scores):
                 measured += areas(score > 0, mask)
         intersection, union, given_up = self.ranks.total(np.append(measured, given_up))
         return float(iou(intersection, union)) if union and not given_up else None
+
+    def _shown(self, image):
+        if self.convnet is None:
+            return self.segmenter.prepare(self.dataset.pixels(image))
+        return self.segmenter.placed(image.height, image.width), self.convnet.read(image)

@@ -28,7 +28,7 @@ def tool(monkeypatch, tmp_path):
 
     def call(weights, capsys):
         write_caffemodel(tmp_path / "vgg16.caffemodel", weights)
-        words = ["--size", "slim", "--vgg16", tmp_path / "vgg16.caffemodel", "--any-checksum",
+        words = ["--vgg16", tmp_path / "vgg16.caffemodel", "--any-checksum",
                  "--out", tmp_path / "start.caffemodel", "--seed", 5]
         monkeypatch.setattr(sys, "argv", ["init_vgg16.py", *map(str, words)])
         tool.main()
@@ -120,12 +120,6 @@ def test_without_any_file_both_downloads_are_named(tmp_path, monkeypatch):
         tool.find_source(None, False)
     assert "python tools/download.py vgg16 (527.8 MiB)" in str(raised.value)
     assert "python tools/download.py vgg16-convolutions (56.1 MiB)" in str(raised.value)
-
-
-def test_the_slim_size_has_a_start_of_its_own():
-    done = run_tool("tools/init_vgg16.py", "--size", "slim", check=False)
-    assert done.returncode == 1
-    assert "models/slim_trunk.caffemodel, made by: python tools/pretrain_trunk.py" in done.stdout
 
 
 def test_the_convolutions_are_those_of_the_full_file():

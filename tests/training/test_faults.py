@@ -29,7 +29,8 @@ from objseg.files import REPOSITORY, sha256
 from objseg.parallel import prefetch
 from objseg.training import loop, solver, validation
 from objseg.training.log import TrainingLog
-from objseg.training.snapshots import Snapshots, trained_vocabulary
+from objseg.training.snapshot import describe
+from objseg.training.snapshots import Snapshots
 
 ITERATIONS = 11
 """The most that are snapshotted one by one."""
@@ -498,12 +499,12 @@ def test_other_starting_weights_are_another_run(scenes, started, tmp_path):
 
 def test_a_snapshot_tells_the_vocabulary_that_it_was_trained_with(reference, started):
     weights = started / "lowres_iter_6.caffemodel"
-    assert trained_vocabulary(weights) == sha256(reference / "lowres_vocabulary.txt")
+    assert describe(weights)["vocabulary"] == sha256(reference / "lowres_vocabulary.txt")
     flip_a_bit(weights)
-    assert trained_vocabulary(weights) is None  # these are not the weights that are described
+    assert describe(weights) == {}  # these are not the weights that are described
     (started / "lowres_iter_5.json").unlink()
-    assert trained_vocabulary(started / "lowres_iter_5.caffemodel") is None
-    assert trained_vocabulary(REPOSITORY / "models" / "slim_trunk.caffemodel") is None
+    assert describe(started / "lowres_iter_5.caffemodel") == {}
+    assert describe(REPOSITORY / "models" / "slim_trunk.caffemodel") == {}
 
 
 def contents(folder):

@@ -51,10 +51,10 @@ def at_least(smallest: int, text: str) -> int:
     return number
 
 
-def add_size(parser: argparse.ArgumentParser):
+def add_size(parser: argparse.ArgumentParser, default: str = "paper"):
     """Add --size, the name of a size of :data:`models.sizes.SIZES`."""
-    parser.add_argument("--size", choices=("paper", "slim"), default="paper",
-                        help="the paper's nets, or slim ones, which a CPU trains in minutes")
+    parser.add_argument("--size", choices=("paper", "photo", "slim"), default=default,
+                        help="the paper's nets, those for photographs, or slim ones for a CPU")
 
 
 def add_data(parser: argparse.ArgumentParser, default: Path | None = None):

@@ -39,6 +39,12 @@ def add_switches(parser: argparse.ArgumentParser) -> None:
                          default=None, help="hold conv1-5, as the authors' later code")
     convnet.add_argument("--train-convnet", dest="freeze_convnet", action="store_false",
                          help="train the whole network, as the paper")
+    add("--cached-convnet", action=argparse.BooleanOptionalAction,
+        help="train on what the held convolutions give of each picture, which "
+        "tools/extract_convnet.py has computed once, and not on pictures")
+    add("--mirror", action=argparse.BooleanOptionalAction,
+        help="train on the mirror images of half the pictures, with left and right exchanged in "
+        "the expressions")
     add("--train-split", choices=("train", "trainval"), default="train",
         help="trainval is the authors' later code, which validates on nothing")
     add("--batch", type=positive, metavar="N", help="expressions in a batch")
@@ -75,9 +81,11 @@ def chosen_settings(options: argparse.Namespace, size: Size, model: str, **value
     if options.iterations:
         step = max(1, round(recipe.step * options.iterations / recipe.iterations))
         recipe = replace(recipe, iterations=options.iterations, step=step)
-    for key in ("label_rule", "freeze_convnet"):
+    for key in ("label_rule", "freeze_convnet", "mirror", "cached_convnet"):
         value = getattr(options, key)
         values[key] = getattr(size, key) if value is None else value
+    if not values.pop("cached_convnet"):
+        values["convnet"] = None
     for key in ("spatial", "foreground", "background", "train_split", "iter_size", "seed",
                 "workers"):
         values[key] = getattr(options, key)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from common.switches import chosen_settings, chosen_size
@@ -11,6 +12,7 @@ from models.registry import MODELS, Model
 from models.settings import Settings
 from models.sizes import Size
 from models.solvers import solver_text
+from objseg.convnet.reader import ConvnetReader
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import Vocabulary
 from objseg.data.frequent_words import FrequentWords
@@ -48,6 +50,7 @@ class Job:
             options, size, name, data=str(data), prototxt=str(out / "prototxt"),
             snapshots=str(out), start=starting_weights(options, size.recipes[name], out),
             features=str(data / "features" / size.name), proposals=str(data / "proposals"),
+            convnet=str(data / "convnet" / size.name),
             mode="CPU" if options.gpu is None else "GPU",
         )
         return cls(
@@ -62,6 +65,12 @@ class Job:
         """Describe what the weights depend on."""
         net = self.model.train_net(self.size, self.settings)
         return fingerprint(self.dataset, self.size.name, net, self.solver())
+
+    @cached_property
+    def convnet(self) -> ConvnetReader | None:
+        """The maps of the convolutions that training reads, None where it reads pictures."""
+        folder = self.settings.convnet
+        return ConvnetReader(folder, self.dataset) if folder else None
 
     @property
     def vocabulary_file(self) -> Path:
