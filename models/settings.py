@@ -46,8 +46,8 @@ class Settings:
             raise UserError(f"--batch {batch} does not divide into images with {unit} expressions "
                             "each (--expressions-per-image)")
         if self.convnet and not self.freeze_convnet:
-            raise UserError("--cached-convnet needs --freeze-convnet: convolutions that are trained "
-                            "change, and so does what they give")
+            raise UserError("--cached-convnet needs --freeze-convnet: when convolutions are "
+                            "trained, what they give changes")
 
     def divided(self, ranks: int) -> "Settings":
         """Return the Settings of each of several ``ranks``, which share a batch among them.

@@ -98,7 +98,7 @@ def test_data_prepared_elsewhere_need_no_raw_data(monkeypatch, tmp_path):
 def test_a_wrong_switch_of_training_ends_at_once(tmp_path):
     done = run_tool("tools/reproduce.py", "--out", tmp_path / "out", "--", "--iteration", "x",
                     check=False)
-    assert done.returncode == 2 and "invalid int value" in done.stdout
+    assert done.returncode == 2 and "expected an integer" in done.stdout
     assert not (tmp_path / "out").exists()
 
 
