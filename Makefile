@@ -6,7 +6,8 @@ PYTHON = tools/caffe-env python
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1: /p' Makefile
 
-demo: ## train both stages on synthetic scenes, evaluate, write out/demo/report.html (FRESH=1: from the start)
+demo: ## segment photographs; train both stages on synthetic scenes, evaluate, write out/demo/report.html (FRESH=1: from the start)
+	-test -e out/photographs/sheet.jpg || $(PYTHON) tools/segment.py --examples --out out/photographs
 	$(PYTHON) tools/reproduce.py --size slim --out out/demo --jobs 1 --no-timing \
 		--method whole-image --method lowres --method highres $(if $(FRESH),--fresh)
 
@@ -24,4 +25,5 @@ lint: ## the style check; needs ruff
 
 prototxt: ## write the committed nets and solvers again
 	$(PYTHON) tools/generate_prototxt.py --size paper --out prototxt
+	$(PYTHON) tools/generate_prototxt.py --size photo --out prototxt/photo
 	$(PYTHON) tools/generate_prototxt.py --size slim --out prototxt/slim

@@ -1,9 +1,10 @@
 """Write the nets and solvers of every model as prototxt.
 
     python tools/generate_prototxt.py --size paper --out prototxt
+    python tools/generate_prototxt.py --size photo --out prototxt/photo
     python tools/generate_prototxt.py --size slim --out prototxt/slim
 
-The committed prototxt/ is exactly what these two commands write. Paths are written as given;
+The committed prototxt/ is exactly what these three commands write. Paths are written as given;
 Caffe takes them from the folder it is started in.
 """
 

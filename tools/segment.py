@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from skimage import data_dir
 from common.arguments import Parser, add_device, add_size
 
 from models.sizes import SIZES
@@ -37,8 +38,18 @@ from objseg.methods.ours import Segmenter
 from objseg.plots import contact_sheet, overlay
 
 
+EXAMPLES = {
+    "astronaut.png": ["person", "the hair", "flag"],
+    "chelsea.png": ["cat"],
+    "coffee.png": ["cup", "table", "spoon"],
+    "motorcycle_left.png": ["motorcycle"],
+    "rocket.jpg": ["sky", "rocket"],
+}
+"""Photographs in the public domain that scikit-image has with it, and expressions for them."""
+
+
 def parse():
-    """Read the command line; ``pictures`` are Paths, ``expressions`` str."""
+    """Read the command line; ``pictures`` are {Path: [expression]}."""
     parser = Parser(__doc__)
     parser.add_argument("words", nargs="*", metavar="PICTURE ... EXPRESSION",
                         help="pictures, or folders of pictures, and then, in quotes, what to "
@@ -52,6 +63,8 @@ def parse():
                         "training leaves for the size)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="folder of the masks and overlays")
+    parser.add_argument("--examples", action="store_true",
+                        help="segment the photographs that scikit-image has with it")
     parser.add_argument("--refine", action="store_true",
                         help="move the edges of the masks to edges of the picture (GrabCut)")
     parser.add_argument("--words", dest="list_words", action="store_true",
@@ -62,21 +75,28 @@ def parse():
                         help="segment an expression without a known word too: its mask is a guess")
     add_device(parser)
     options = parser.parse_args()
-    if options.list_words:
-        return options
-    options.pictures, options.expressions = [], []
-    for word in options.words:
-        path = Path(word)
-        if options.expressions or not os.path.exists(path):  # Path's raises for a long text
-            options.expressions.append(word)
-        else:
-            options.pictures += pictures_in(path) if path.is_dir() else [path]
-    if options.expressions and not options.pictures:
-        raise UserError(f"{options.words[0]}: no such picture or folder; name pictures first and "
-                        "then, in quotes, expressions")
-    if not options.expressions:
-        parser.error("name pictures and then, in quotes, at least one expression")
+    options.pictures = {}
+    if options.examples:
+        options.pictures = {Path(data_dir) / name: said for name, said in EXAMPLES.items()}
+    elif not options.list_words:
+        paths, expressions = told_apart(options.words)
+        if not expressions:
+            parser.error("name pictures and then, in quotes, at least one expression")
+        options.pictures = dict.fromkeys(paths, expressions)
     return options
+
+
+def told_apart(words):
+    """Return the pictures, Paths, that the first of ``words`` name, and the expressions after."""
+    count = next((n for n, word in enumerate(words) if not os.path.exists(word)), len(words))
+    if words and not count:
+        raise UserError(f"{words[0]}: no such picture or folder; name pictures first and then, in "
+                        "quotes, expressions")
+    paths = [
+        path for word in map(Path, words[:count])
+        for path in (pictures_in(word) if word.is_dir() else [word])
+    ]
+    return paths, words[count:]
 
 
 def understand(expression, vocabulary, options):
@@ -195,10 +215,10 @@ def main():
     if options.list_words:
         print("\n".join(vocabulary.spoken))
         return
+    said = [expression for expressions in options.pictures.values() for expression in expressions]
     read = {expression: understand(expression, vocabulary, options)
-            for expression in dict.fromkeys(options.expressions)}
-    expressions = {expression: words for expression, words in read.items() if words is not None}
-    if not expressions:
+            for expression in dict.fromkeys(said)}
+    if not any(words is not None for words in read.values()):
         raise UserError("nothing to segment: --words lists what the net knows, --guess segments "
                         "expressions without a known word too")
 
@@ -206,9 +226,10 @@ def main():
         configuration.deploy, configuration.weights, vocabulary, configuration.gpu
     )
     tiles, unreadable = [], []
-    for path in options.pictures:
+    for path, expressions in options.pictures.items():
+        known = {each: read[each] for each in expressions if read[each] is not None}
         try:
-            tiles += segment(segmenter, path, expressions, options)
+            tiles += segment(segmenter, path, known, options)
         except ImageError as error:
             unreadable.append(str(error))
     if tiles:

@@ -73,7 +73,7 @@ def test_the_maps_of_the_paper_size_have_the_papers_sizes(paper):
     assert shapes["upsample32s"] == (1, 1, 512, 512)
 
 
-@pytest.mark.parametrize("size, folder", [("paper", "."), ("slim", "slim")])
+@pytest.mark.parametrize("size, folder", [("paper", "."), ("photo", "photo"), ("slim", "slim")])
 def test_the_committed_files_are_what_the_generator_writes(tmp_path, size, folder):
     run_tool("tools/generate_prototxt.py", "--size", size, "--out", tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
@@ -102,7 +102,7 @@ def test_slim_differs_from_paper_in_widths_only(name):
     assert renamed == original
 
 
-@pytest.mark.parametrize("folder", [".", "slim"])
+@pytest.mark.parametrize("folder", [".", "photo", "slim"])
 def test_every_net_has_the_names_that_code_relies_on(folder):
     for path in (PROTOTXT / folder).glob("train_*.prototxt"):
         layers = read(path).layer
