@@ -34,6 +34,7 @@ from objseg.download.manifest import read_manifest
 from objseg.download.vgg16_convolutions import fetch_convolutions
 from objseg.methods.configuration import configure
 from objseg.methods.grabcut import refine
+from objseg.methods.nets import origin
 from objseg.methods.ours import Segmenter
 from objseg.plots import contact_sheet, overlay
 
@@ -222,6 +223,8 @@ def main():
         raise UserError("nothing to segment: --words lists what the net knows, --guess segments "
                         "expressions without a known word too")
 
+    if origin(configuration.weights).get("images") == "drawn":
+        warn("these weights have seen drawn images only; on a photograph their masks mean nothing")
     segmenter = Segmenter(
         configuration.deploy, configuration.weights, vocabulary, configuration.gpu
     )

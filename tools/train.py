@@ -156,8 +156,11 @@ def begin(job: Job, words, snapshots: Snapshots, snapshot: Snapshot | None):
         if moved:
             logger.info("the files of the earlier run are now in %s", moved)
     words.save(job.vocabulary_file)
-    snapshots.vocabulary = sha256(job.vocabulary_file)
-    snapshots.convnet = job.convnet and job.convnet.source
+    about = job.dataset.about
+    snapshots.origin = dict(
+        vocabulary=sha256(job.vocabulary_file), convnet=job.convnet and job.convnet.source,
+        images=about.images, expressions=about.expressions,
+    )
     generate(job.size, job.settings, job.out / "prototxt")
 
 

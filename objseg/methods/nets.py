@@ -44,7 +44,7 @@ def check_trained_with(weights: Path, vocabulary: Path) -> None:
 
     Rows of an embedding mean nothing with other words. Caffe's own snapshots do not say.
     """
-    expected = _description(weights).get("vocabulary")
+    expected = origin(weights).get("vocabulary")
     found = sha256(vocabulary)
     if expected not in (None, found):
         raise UserError(
@@ -58,15 +58,18 @@ def convolutions_of(weights: Path) -> tuple[Path, str] | None:
 
     With it the checksum of their numbers. None where the weights have convolutions of their own.
     """
-    source = _description(weights).get("convnet")
+    source = origin(weights).get("convnet")
     return source and (REPOSITORY / source["file"], source["sha256"])
 
 
-def _description(weights):
-    """Return what training has written about ``weights``; {} where it has not."""
-    from objseg.training.snapshot import describe  # loads Caffe
+def origin(weights: Path) -> dict:
+    """Return what training has written about ``weights``; {} where it has not.
 
-    return describe(weights) if weights.with_suffix(".json").is_file() else {}
+    See :class:`objseg.training.snapshots.Snapshots`.
+    """
+    from objseg.training import snapshot  # loads Caffe
+
+    return snapshot.origin(weights) if weights.with_suffix(".json").is_file() else {}
 
 
 def open_net(deploy, weights, gpu=None, fixed=()):

@@ -60,13 +60,12 @@ class Snapshot(NamedTuple):
         return self.manifest.is_file()
 
     def description(self) -> dict:
-        """Read the manifest: iteration, files, run, vocabulary, convnet, val_overall_iou.
+        """Read the manifest: iteration, files, run, origin, val_overall_iou.
 
         ``files`` is {name: {bytes, sha256}}, ``run`` a result of
-        :func:`objseg.training.fingerprint.fingerprint`, ``vocabulary`` the sha256 of the file
-        MODEL_vocabulary.txt, ``convnet`` the source of the maps that training read, or None; the
-        IoU is None if it was not measured. Raises SnapshotError when the
-        manifest cannot be read.
+        :func:`objseg.training.fingerprint.fingerprint`, ``origin`` that of
+        :class:`objseg.training.snapshots.Snapshots`; the IoU is None if it was not measured.
+        Raises SnapshotError when the manifest cannot be read.
         """
         try:
             found = json.loads(self.manifest.read_text(encoding="utf-8"))
@@ -98,16 +97,16 @@ class Snapshot(NamedTuple):
             self.file(ending).unlink(missing_ok=True)
 
 
-def describe(weights: Path) -> dict:
-    """Return the manifest of a caffemodel, see :meth:`Snapshot.description`.
+def origin(weights: Path) -> dict:
+    """Return the ``origin`` of a caffemodel, see :class:`objseg.training.snapshots.Snapshots`.
 
-    {} where there is none, or one that is damaged, older, or of other weights.
+    {} where there is no manifest, or one that is damaged, older, or of other weights.
     """
     snapshot = Snapshot(0, Path(weights).with_suffix(""))
     try:
         description = snapshot.description()
         same = description["files"][snapshot.weights.name]["sha256"] == sha256(weights)
-        return description if same else {}
+        return description["origin"] if same else {}
     except (SnapshotError, KeyError):
         return {}
 

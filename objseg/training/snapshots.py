@@ -42,15 +42,17 @@ class OtherRunError(SnapshotError):
 class Snapshots:
     """The snapshots of one ``model`` in ``folder``: MODEL_iter_N.caffemodel, .solverstate, .json.
 
-    ``run`` is the fingerprint of the run that takes them, and ``vocabulary``, set before the first
-    is taken, the sha256 of its MODEL_vocabulary.txt; ``convnet`` likewise the source of the maps of
-    the convolutions that it reads, see :class:`objseg.convnet.reader.ConvnetReader`. The newest
-    ``keep`` of them stay, and the best by validation.
+    ``run`` is the fingerprint of the run that takes them. ``origin``, set before the first is taken,
+    says what whoever uses the weights has to know: {"vocabulary": sha256 of MODEL_vocabulary.txt,
+    "convnet": source of the maps of the convolutions that training read or None, see
+    :class:`objseg.convnet.reader.ConvnetReader`, "images" and "expressions": what the data set is
+    made of, see :class:`objseg.data.about.About`}. The newest ``keep`` of the snapshots stay, and
+    the best by validation.
     """
 
     def __init__(self, folder: Path, model: str, run: dict | None = None, keep: int = 3):
         self.folder, self.model, self.run, self.keep = Path(folder), model, run, keep
-        self.vocabulary = self.convnet = None
+        self.origin = {}
 
     @cached_property
     def prefix(self) -> str:
@@ -171,8 +173,7 @@ class Snapshots:
             # Entered last it is renamed first.
             files.enter_context(atomic_path(snapshot.manifest)).write_text(manifest_text({
                 "iteration": solver.iter, "val_overall_iou": iou, "files": described,
-                "run": self.run, "vocabulary": self.vocabulary,
-                "convnet": self.convnet,
+                "run": self.run, "origin": self.origin,
             }), encoding="utf-8")
         sync_folder(self.folder)
         self._rotate(solver.iter)

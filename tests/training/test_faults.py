@@ -29,7 +29,7 @@ from objseg.files import REPOSITORY, sha256
 from objseg.parallel import prefetch
 from objseg.training import loop, solver, validation
 from objseg.training.log import TrainingLog
-from objseg.training.snapshot import describe
+from objseg.training.snapshot import origin
 from objseg.training.snapshots import Snapshots
 
 ITERATIONS = 11
@@ -499,12 +499,12 @@ def test_other_starting_weights_are_another_run(scenes, started, tmp_path):
 
 def test_a_snapshot_tells_the_vocabulary_that_it_was_trained_with(reference, started):
     weights = started / "lowres_iter_6.caffemodel"
-    assert describe(weights)["vocabulary"] == sha256(reference / "lowres_vocabulary.txt")
+    assert origin(weights)["vocabulary"] == sha256(reference / "lowres_vocabulary.txt")
     flip_a_bit(weights)
-    assert describe(weights) == {}  # these are not the weights that are described
+    assert origin(weights) == {}  # these are not the weights that are described
     (started / "lowres_iter_5.json").unlink()
-    assert describe(started / "lowres_iter_5.caffemodel") == {}
-    assert describe(REPOSITORY / "models" / "slim_trunk.caffemodel") == {}
+    assert origin(started / "lowres_iter_5.caffemodel") == {}
+    assert origin(REPOSITORY / "models" / "slim_trunk.caffemodel") == {}
 
 
 def contents(folder):

@@ -10,6 +10,7 @@ import numpy as np
 
 from objseg.evaluation.evaluate import Evaluation, Request
 from objseg.files import atomic_path, write_text
+from objseg.methods.nets import origin
 from objseg.metrics import NAMES, bootstrap, summarize
 from objseg.regions.boxes import box_accuracy
 
@@ -73,6 +74,7 @@ def _measured(evaluation, is_papers):
         "paper": list(method.paper) if is_papers else None,
         "paper_box_accuracy": PAPER_BOX_ACCURACY.get(method.name) if is_papers else None,
         "weights": str(weights) if weights else None,
+        "trained on": weights and origin(weights).get("images"),
         "identity": evaluation.identity,
     }
 
