@@ -42,8 +42,8 @@ class OtherRunError(SnapshotError):
 class Snapshots:
     """The snapshots of one ``model`` in ``folder``: MODEL_iter_N.caffemodel, .solverstate, .json.
 
-    ``run`` is the fingerprint of the run that takes them. ``origin``, set before the first is taken,
-    says what whoever uses the weights has to know: {"vocabulary": sha256 of MODEL_vocabulary.txt,
+    ``run`` is the fingerprint of the run that takes them. ``origin``, set before the first is
+    taken, says what whoever uses the weights has to know: {"vocabulary": sha256 of the words file,
     "convnet": source of the maps of the convolutions that training read or None, see
     :class:`objseg.convnet.reader.ConvnetReader`, "images" and "expressions": what the data set is
     made of, see :class:`objseg.data.about.About`}. The newest ``keep`` of the snapshots stay, and
