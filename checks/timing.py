@@ -97,8 +97,8 @@ def time_segmentation(options: Options) -> dict:
         return [(segmenter.responses(pixels, expressions), None)]
 
     one_by_one = [(pixels, [text]) for pixels, expressions in cases for text in expressions]
-    return {"shared": list(seconds_per_expression(masks, cases)),
-            "alone": list(seconds_per_expression(masks, one_by_one)),
+    return {"shared": seconds_per_expression(masks, cases),
+            "alone": seconds_per_expression(masks, one_by_one),
             "error": error, "limit": limit, "passed": error <= limit}
 
 

@@ -15,31 +15,29 @@ DARK_BGR, LIGHT_BGR = (30, 30, 30), (255, 255, 255)
 
 
 def overlay(
-    image: np.ndarray, mask: np.ndarray | None = None, truth: np.ndarray | None = None,
-    box: np.ndarray | None = None,
+    image: np.ndarray, mask: np.ndarray | None = None, truth: np.ndarray | None = None
 ) -> np.ndarray:
     """Draw regions, bool (H, W), on ``image``, BGR uint8 (H, W, 3); returns a new image.
 
-    A predicted ``mask`` is tinted and outlined, a predicted ``box`` framed, in a colour that is
-    seen on what is there. The outline of ``truth`` is white. All lines have a dark rim.
+    A predicted ``mask`` is tinted and outlined in a colour that is seen on what is there. The
+    outline of ``truth`` is white. All lines have a dark rim.
     """
-    result = image.copy()
+    result, lines = image.copy(), []
     width = max(1, round(max(image.shape[:2]) / 400))
-    predicted = [region for region in (mask, box) if region is not None]
-    colour = contrasting(image, np.any(predicted, axis=0)) if predicted else None
     if mask is not None:
+        colour = contrasting(image, mask)
         tint = (0.5 * np.arange(256)[:, None] + 0.5 * np.array(colour)).astype(np.uint8)  # (256, 3)
         tinted = cv2.LUT(image, tint[None].transpose(1, 0, 2))
         cv2.copyTo(tinted, mask.astype(np.uint8), result)
-    for region, line, thickness in (
-        (mask, colour, width), (truth, LIGHT_BGR, width), (box, colour, 2 * width)
-    ):
-        if region is not None:
-            contours, _ = cv2.findContours(
-                region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
-            )
-            for shade, size in ((DARK_BGR, thickness + 2 * width), (line, thickness)):
-                cv2.drawContours(result, contours, -1, shade, size, cv2.LINE_AA)
+        lines.append((mask, colour))
+    if truth is not None:
+        lines.append((truth, LIGHT_BGR))
+    for region, colour in lines:
+        contours, _ = cv2.findContours(
+            region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
+        )
+        for shade, thickness in (DARK_BGR, 3 * width), (colour, width):
+            cv2.drawContours(result, contours, -1, shade, thickness, cv2.LINE_AA)
     return result
 
 

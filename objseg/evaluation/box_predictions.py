@@ -22,10 +22,6 @@ COLUMNS = ("image", "region", *CORNERS)
 """Columns that a file of predictions must have, in any order; it may have more."""
 
 
-class PredictionError(UserError):
-    """Predictions that cannot be used; the message names the file and the line."""
-
-
 class Prediction(NamedTuple):
     """A row of the file: an image, the id of its region, a box (xmin, ymin, xmax, ymax)."""
 
@@ -41,7 +37,7 @@ def read_predictions(path: Path, dataset: Dataset, method: str | None = None) ->
     -1 is an empty prediction. Where there is a column ``method``, as in an evaluation's
     samples.csv, only rows of ``method`` are read, which may be left out when there is one only.
 
-    Raises PredictionError with the number of the line for a row that is wrong.
+    Raises UserError with the number of the line for a row that is wrong.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -49,23 +45,23 @@ def read_predictions(path: Path, dataset: Dataset, method: str | None = None) ->
             columns = reader.fieldnames or []
             rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
-        raise PredictionError(
+        raise UserError(
             f"{path} does not exist: the predicted boxes; tools/eval_referit.py --method NAME "
             "writes such a file, samples.csv"
         ) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise PredictionError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+        raise UserError(f"{path}: not a CSV file in UTF-8 ({error})") from error
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
-        raise PredictionError(
+        raise UserError(
             f"{path}: no column {', '.join(missing)}; the first line must name the columns "
             f"{', '.join(COLUMNS)}, and names {', '.join(columns) or 'nothing'}"
         )
     if not rows:
-        raise PredictionError(f"{path}: holds no prediction")
+        raise UserError(f"{path}: holds no prediction")
     methods = sorted({row.get("method") or "" for _, row in rows})
     if method not in methods and (method or methods[1:]):
-        raise PredictionError(f"{path}: choose one of the methods {', '.join(methods)}")
+        raise UserError(f"{path}: choose one of the methods {', '.join(methods)}")
     images = {image.id: image for image in dataset.all_images()}
     return [
         _prediction(row, images, f"{path}, line {line}", dataset)
@@ -75,20 +71,20 @@ def read_predictions(path: Path, dataset: Dataset, method: str | None = None) ->
 
 def _prediction(row, images, where, dataset):
     if None in row or None in row.values():
-        raise PredictionError(f"{where}: another number of columns than in the first line")
+        raise UserError(f"{where}: another number of columns than in the first line")
     try:
         box = tuple(int(row[name]) for name in CORNERS)
     except ValueError:
         box = ()
     if not box or box[0] > box[2] or box[1] > box[3]:
         found = ", ".join(row[name] for name in CORNERS)
-        raise PredictionError(
+        raise UserError(
             f"{where}: the box {found}, expected whole numbers with xmin <= xmax and ymin <= ymax "
             "(four times -1 for nothing)"
         )
     image = images.get(row["image"])
     if image is None or row["region"] not in {region.id for region in image.regions}:
-        raise PredictionError(
+        raise UserError(
             f"{where}: no region {row['region']!r} of an image {row['image']!r} in the data set "
             f"{dataset.directory}"
         )

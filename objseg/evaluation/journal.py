@@ -26,11 +26,6 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
 
 
-def key_of(identity) -> str:
-    """Return a short name for ``identity``, plain values that say what a result depends on."""
-    return digest(identity)[:16]
-
-
 class Journal:
     """One method's results, a JSON line per image, appended as they are found.
 
@@ -43,7 +38,7 @@ class Journal:
     def __init__(self, folder: Path, identity: dict):
         folder.mkdir(parents=True, exist_ok=True)
         self.identity, self.found, self.tallies = identity, {}, {}
-        self._file = open(folder / f"{identity['method']}-{key_of(identity)}.jsonl", "ab+")
+        self._file = open(folder / f"{identity['method']}-{digest(identity)[:16]}.jsonl", "ab+")
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1

@@ -6,7 +6,7 @@ proposals, features, language, drawing the mask. Loading a net is not part of it
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -49,21 +49,26 @@ def draw_cases(dataset: Dataset, split: str, count: int) -> list[Case]:
 
 
 def seconds_per_expression(
-    masks: Callable, inputs: list[tuple], clock: Callable[[], float] = time.perf_counter
-) -> Iterator[float]:
-    """Yield the seconds per expression that a method takes for each of ``inputs``.
+    masks: Callable, inputs: list[tuple], advance: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Return the seconds per expression that a method takes for each of ``inputs``.
 
     ``masks`` is what :func:`objseg.methods.table1.open_methods` returns for one Configuration; an
     input is an image and a list of expressions. The first input is asked for once more in advance,
     which warms up and does not count. The masks are in the host's memory, so a GPU is waited for.
+    ``advance`` is called after each call of ``masks`` that counts.
     """
+    seconds = []
     for turn, (image, expressions) in enumerate([inputs[0], *inputs]):
         began = clock()
         ((drawn, _),) = masks(image, expressions)
         deque(drawn, maxlen=0)  # takes the masks one after the other
         took = clock() - began
         if turn > 0:
-            yield took / len(expressions)
+            seconds.append(took / len(expressions))
+            advance()
+    return seconds
 
 
 def quartiles(seconds: list[float]) -> dict[str, float]:
@@ -80,18 +85,13 @@ def measure(
 
     Alone is an image with one expression, as in Table 2. Shared is an image with all of its
     expressions, over their number: what an expression takes where they share the image's proposals
-    and features. ``advance`` is called after each call of ``masks``.
+    and features. The other arguments are those of :func:`seconds_per_expression`.
     """
-    def timed(inputs):
-        seconds = []
-        for second in seconds_per_expression(masks, inputs, clock):
-            seconds.append(second)
-            advance()
-        return quartiles(seconds)
-
+    alone = [(case.image, [case.one]) for case in cases]
+    shared = [(case.image, case.expressions) for case in cases]
     return {
-        "alone": timed([(case.image, [case.one]) for case in cases]),
-        "shared": timed([(case.image, case.expressions) for case in cases]),
+        "alone": quartiles(seconds_per_expression(masks, alone, advance, clock)),
+        "shared": quartiles(seconds_per_expression(masks, shared, advance, clock)),
     }
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from functools import cache
 
+from objseg.errors import UserError
 from objseg.methods.grabcut import grabcut
 from objseg.methods.method import Configuration, Find
 from objseg.methods.nets import open_net_and_words
 from objseg.regions.boxes import box_mask
 from objseg.regions.crop_trunk import region_source
-from objseg.regions.features import FeaturesError
 from objseg.regions.proposals import note_if_few
 
 
@@ -42,9 +42,9 @@ def foregrounds(image, boxes):
 
 
 def check_width(blob, features):
-    """Raise FeaturesError unless rows of ``features`` (R, D) fit the net's ``blob`` (·, D)."""
+    """Raise UserError unless rows of ``features`` (R, D) fit the net's ``blob`` (·, D)."""
     if features.shape[1] != blob.shape[1]:
-        raise FeaturesError(
+        raise UserError(
             f"{features.shape[1]} features of a box for a net that takes {blob.shape[1]}: the net "
             "and the trunk are of different sizes"
         )

@@ -10,42 +10,36 @@ from objseg.methods.method import Configuration, Find
 from objseg.methods.nets import open_net
 
 
-class WordSegmenter:
-    """The net that scores frequent words; ``words`` is a FrequentWords."""
+def open_words(configuration: Configuration) -> Find:
+    """Load the net; what it finds are score maps of the frequent words in an expression.
 
-    def __init__(self, deploy, weights, vocabulary, gpu=None):
-        self.net = open_net(deploy, weights, gpu, fixed=("upsample32s",))
-        self.words = FrequentWords.load(vocabulary, self.net.params["score_words"][1].shape[0])
-        self.input_size = self.net.blobs["image"].shape[2]
+    They are (K, H, W) for K words in no order; with K = 0 the note is "no frequent word". The trunk
+    runs once for all expressions.
+    """
+    net = open_net(
+        configuration.deploy, configuration.weights, configuration.gpu, fixed=("upsample32s",)
+    )
+    count, size = net.params["score_words"][1].shape[0], net.blobs["image"].shape[2]
+    frequent = FrequentWords.load(configuration.vocabulary, count)
 
-    def maps(self, image, expressions, image_id=None):
-        """Iterate over the score maps of the frequent words of each of ``expressions``.
-
-        ``image`` is BGR uint8 (H, W, 3). Yields ((K, H, W) maps of K words in no order, None), or
-        with K = 0 the note "no frequent word". The trunk runs once.
-        """
+    def find(image, expressions, image_id=None):
         height, width = image.shape[:2]
-        placement = Placement(height, width, self.input_size)
-        outputs = [self.words.outputs(expression) for expression in expressions]
+        placement = Placement(height, width, size)
+        outputs = [frequent.outputs(expression) for expression in expressions]
         asked = sorted(set().union(*outputs))
         maps = {}
         if asked:
-            self.net.blobs["image"].data[0] = net_input(resize_and_pad(image, self.input_size))
-            self.net.blobs["words"].reshape(len(asked))
-            self.net.reshape()
-            self.net.blobs["words"].data[...] = asked
-            (scores,) = self.net.forward().values()
+            net.blobs["image"].data[0] = net_input(resize_and_pad(image, size))
+            net.blobs["words"].reshape(len(asked))
+            net.reshape()
+            net.blobs["words"].data[...] = asked
+            (scores,) = net.forward().values()
             maps = {word: score_on_image(score[0], placement) for word, score in zip(asked, scores)}
         for words in outputs:
             found = np.reshape([maps[word] for word in words], (-1, height, width))
             yield found, None if words else "no frequent word"
 
-
-def open_words(configuration: Configuration) -> Find:
-    """Load the net; what it finds are score maps (K, H, W) of an expression's K words."""
-    return WordSegmenter(
-        configuration.deploy, configuration.weights, configuration.vocabulary, configuration.gpu
-    ).maps
+    return find
 
 
 def _combined(combine, image, findings):

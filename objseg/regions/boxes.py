@@ -40,14 +40,6 @@ def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return intersection / (box_areas(boxes) + box_areas(others) - intersection)
 
 
-def box_accuracy(found: np.ndarray, truth: np.ndarray) -> float:
-    """Return the share of boxes ``found`` (N, 4) with IoU >= 0.5 with the region's, ``truth``.
-
-    SCRC and GroundeR report it. A negative box stands for none.
-    """
-    return float(np.mean(box_iou(found, truth) >= 0.5))
-
-
 def spatial_features(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     """Return the positions of ``boxes`` (B, 4) in an image in units of its size: float32 (B, 8).
 

@@ -6,11 +6,12 @@ import numpy as np
 
 from objseg.caffe.devices import use_device
 from objseg.caffe.weights import load_net
+from objseg.errors import UserError
 from objseg.geometry import MEAN_BGR
 from objseg.regions.boxes import whole_image
 from objseg.regions.crops import crop
 from objseg.regions.edge_boxes import default_forest, edge_boxes, structured_forest
-from objseg.regions.features import FeatureReader, FeaturesError, RegionFeatures
+from objseg.regions.features import FeatureReader, RegionFeatures
 from objseg.regions.proposals import candidates
 
 CROPS_AT_ONCE = 16
@@ -23,7 +24,7 @@ class CropTrunk:
     """The frozen trunk: ``deploy`` is deploy_crops.prototxt, ``weights`` the pretrained weights.
 
     ``gpu`` is a device number or None. Raises WeightsError when the two do not belong together,
-    FeaturesError when ``deploy`` is another net.
+    UserError when ``deploy`` is another net.
     """
 
     def __init__(self, deploy: Path, weights: Path, gpu: int | None = None):
@@ -32,7 +33,7 @@ class CropTrunk:
         self.net = load_net(deploy, weights)
         missing = {"image", *OUTPUTS} - set(self.net.blobs)
         if missing:
-            raise FeaturesError(
+            raise UserError(
                 f"{deploy}: not a net of crops, it lacks {', '.join(sorted(missing))}; write it "
                 "again with: python tools/generate_prototxt.py"
             )
@@ -41,7 +42,7 @@ class CropTrunk:
     def features(self, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return fc7 (B, D_fc7) and fc8 (B, D_fc8), float16, of ``boxes`` (B, 4) of ``image``.
 
-        ``image`` is BGR uint8 (H, W, 3). Raises FeaturesError when float16 cannot hold them.
+        ``image`` is BGR uint8 (H, W, 3). Raises UserError when float16 cannot hold them.
         """
         parts = [
             self._forward([crop(image, box, self.side) for box in boxes[first:][:CROPS_AT_ONCE]])
@@ -50,7 +51,7 @@ class CropTrunk:
         with np.errstate(over="ignore"):
             fc7, fc8 = (np.concatenate(rows).astype(np.float16) for rows in zip(*parts))
         if not (np.isfinite(fc7).all() and np.isfinite(fc8).all()):
-            raise FeaturesError(
+            raise UserError(
                 f"{self.source}: a feature beyond 65504 or not a number; these are no weights of a "
                 "trained trunk"
             )

@@ -9,10 +9,11 @@ import h5py
 import numpy as np
 
 from objseg.data.dataset import Dataset
+from objseg.errors import UserError
 from objseg.files import Progress, atomic_path, sha256, write_text
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.crop_trunk import CropTrunk
-from objseg.regions.features import VERSION, FeaturesError, RegionFeatures, features_key
+from objseg.regions.features import VERSION, RegionFeatures, features_key
 from objseg.regions.index import ProposalIndex
 from objseg.regions.proposals import candidates, read_boxes
 
@@ -27,15 +28,15 @@ def extract(
     ``gpu`` are those of a :class:`objseg.regions.crop_trunk.CropTrunk`. Returns how many images'
     features were made and how many kept.
 
-    Raises FeaturesError when an image that has regions has no proposal list.
+    Raises UserError when an image that has regions has no proposal list.
     """
     images = [image for image in dataset.all_images() if image.regions]
     if not images:
-        raise FeaturesError(f"{dataset.directory}: no image has a region to make features of")
+        raise UserError(f"{dataset.directory}: no image has a region to make features of")
     lists = {image.id: proposals / "boxes" / f"{image.id}.txt" for image in images}
     missing = [path for path in lists.values() if not path.is_file()]
     if missing:
-        raise FeaturesError(
+        raise UserError(
             f"{missing[0]} does not exist: {len(missing)} of {len(images)} images lack proposed "
             "boxes; make them with: "
             f"python tools/make_proposals.py --kind boxes --data {dataset.directory}"

@@ -19,10 +19,6 @@ VERSION = 2
 """Part of every key; raise it when a change of the code changes the features."""
 
 
-class FeaturesError(UserError):
-    """Features that are missing or out of date; says which file and what to run."""
-
-
 class RegionFeatures(NamedTuple):
     """The candidate boxes of an image and their features.
 
@@ -55,7 +51,7 @@ class FeatureReader:
     """Features that tools/extract_features.py has made in ``folder``.
 
     ``keys`` is {image id: :func:`features_key`}, ``fc7`` and ``fc8`` are the widths of the
-    features. Raises FeaturesError when features are missing, broken or other than those that the
+    features. Raises UserError when features are missing, broken or other than those that the
     index lists.
     """
 
@@ -69,7 +65,7 @@ class FeatureReader:
         except ValueError as error:  # of JSON or UTF-8
             problem = f": not a readable index ({error})"
         if not isinstance(index, dict) or index.get("version") != VERSION:
-            raise FeaturesError(f"{path}{problem}; {self._remedy}")
+            raise UserError(f"{path}{problem}; {self._remedy}")
         self.keys, self.fc7, self.fc8 = index["keys"], index["fc7"], index["fc8"]
         self._data_set = index["data set"]
 
@@ -89,17 +85,17 @@ class FeatureReader:
         return RegionFeatures(boxes, fc7, fc8, context, int(width), int(height))
 
     def check(self, dataset: Dataset) -> None:
-        """Raise FeaturesError when the data set has changed since the features were made."""
+        """Raise UserError when the data set has changed since the features were made."""
         if self._data_set != dataset.identity:
-            raise FeaturesError(
+            raise UserError(
                 f"{self.folder}: made before the data set {dataset.directory} changed; "
                 f"{self._remedy}"
             )
 
     def require(self, image_id: str) -> None:
-        """Raise FeaturesError when the index lists no features of an image."""
+        """Raise UserError when the index lists no features of an image."""
         if image_id not in self.keys:
-            raise FeaturesError(f"{self.folder}: no features of image {image_id}; {self._remedy}")
+            raise UserError(f"{self.folder}: no features of image {image_id}; {self._remedy}")
 
     def read(self, image_id: str, *names: str) -> list[np.ndarray]:
         """Read the arrays ``names`` of an image.
@@ -114,8 +110,8 @@ class FeatureReader:
                 if file.attrs["key"] == self.keys[image_id]:
                     return [file[name][()] for name in names]
         except (OSError, KeyError) as error:
-            raise FeaturesError(
+            raise UserError(
                 f"{path}: missing or broken ({error}); delete it if it is there, and "
                 f"{self._remedy}"
             ) from error
-        raise FeaturesError(f"{path}: not the features that index.json lists; {self._remedy}")
+        raise UserError(f"{path}: not the features that index.json lists; {self._remedy}")

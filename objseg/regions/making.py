@@ -10,13 +10,14 @@ import numpy as np
 
 from objseg.data.dataset import Dataset, Image
 from objseg.data.masks import load_masks, save_masks
+from objseg.errors import UserError
 from objseg.files import Progress, sha256, write_text
 from objseg.metrics import areas, iou
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.boxes import box_iou
 from objseg.regions.edge_boxes import edge_boxes, structured_forest
 from objseg.regions.index import ProposalIndex
-from objseg.regions.proposals import ProposalError, candidates, read_boxes, read_mcg, write_boxes
+from objseg.regions.proposals import candidates, read_boxes, read_mcg, write_boxes
 from objseg.regions.segment_proposals import segment_proposals
 
 VERSIONS = {"boxes": 2, "segments": 1}
@@ -92,7 +93,7 @@ def make_proposals(
 
     Those in the folder ``published``, <image>.txt or <image>.mat, are taken from there. A file of
     an earlier run is kept if its index entry names the picture, the published file and the file
-    itself as they are now. Raises ProposalError when the folder was made with other settings; with
+    itself as they are now. Raises UserError when the folder was made with other settings; with
     ``overwrite`` its files are deleted.
 
     Returns {image id: IoU of every region with its best proposal}, and how many images' proposals
@@ -141,7 +142,7 @@ def _claim(folder, kind, settings, overwrite):
         stored = json.loads(note.read_text(encoding="utf-8"))
     if files and stored != settings:
         if not overwrite:
-            raise ProposalError(
+            raise UserError(
                 f"{folder}: {len(files)} files made with the settings {stored}, not {settings}; "
                 "give the same, another --out, or --overwrite to delete them. Name a folder of "
                 "lists of your own with --published"

@@ -15,36 +15,32 @@ PROPOSALS = 100
 """Candidates of an image: "the 100 top-scoring" ones (section 4.1)."""
 
 
-class ProposalError(UserError):
-    """A list of candidates that cannot be used; the message names the file."""
-
-
 def read_boxes(path: Path) -> np.ndarray:
     """Read a list of an image's boxes, best first: int64 (B, 4).
 
     A row is ``xmin ymin xmax ymax`` in inclusive pixels from 0, in any notation of numbers, which
     are rounded. Boxes may reach outside the image and the file may be empty: see
-    :func:`candidates`. Raises ProposalError for a missing file or another content.
+    :func:`candidates`. Raises UserError for a missing file or another content.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # numpy's, of an empty file
             rows = np.loadtxt(path, ndmin=2)
     except OSError as error:
-        raise ProposalError(
+        raise UserError(
             f"{path}: {error.strerror or 'no such file'}: the boxes proposed for an image; make "
             "them with: python tools/make_proposals.py --kind boxes"
         ) from error
     except ValueError as error:
-        raise ProposalError(f"{path}: {error}; expected rows of xmin ymin xmax ymax") from error
+        raise UserError(f"{path}: {error}; expected rows of xmin ymin xmax ymax") from error
     rows = rows if rows.size else np.zeros((0, 4))
     if rows.shape[1] != 4:
-        raise ProposalError(f"{path}: {rows.shape[1]} columns, expected xmin ymin xmax ymax")
+        raise UserError(f"{path}: {rows.shape[1]} columns, expected xmin ymin xmax ymax")
     wrong = np.flatnonzero(~(np.abs(rows) < 2 ** 31).all(axis=1)
                            | (rows[:, :2] > rows[:, 2:]).any(axis=1))
     if len(wrong):
         row = " ".join(f"{value:g}" for value in rows[wrong[0]])
-        raise ProposalError(
+        raise UserError(
             f"{path}: box {wrong[0] + 1} is {row}, expected xmin <= xmax and ymin <= ymax"
         )
     return np.rint(rows).astype(np.int64)

@@ -11,7 +11,8 @@ from support.commands import run_tool
 
 from objseg.data.dataset import Dataset
 from objseg.data.images import read_image
-from objseg.evaluation.box_predictions import COLUMNS, PredictionError, read_predictions
+from objseg.errors import UserError
+from objseg.evaluation.box_predictions import COLUMNS, read_predictions
 from objseg.methods.grabcut import grabcut
 from objseg.metrics import summarize
 from objseg.regions.boxes import box_mask
@@ -51,9 +52,9 @@ def test_the_rows_of_a_method_are_taken_from_an_evaluation(predicted, tmp_path):
     both = [(m, *row[:2], 0.5, *row[2:]) for m in ("scrc-bbox", "other") for row in rows]
     path = write_rows(tmp_path / "a.csv", both, columns)
     assert len(read_predictions(path, predicted[0], "scrc-bbox")) == 3
-    with pytest.raises(PredictionError, match="choose one of the methods other, scrc-bbox"):
+    with pytest.raises(UserError, match="choose one of the methods other, scrc-bbox"):
         read_predictions(path, predicted[0])
-    with pytest.raises(PredictionError, match="choose one of the methods other, scrc-bbox"):
+    with pytest.raises(UserError, match="choose one of the methods other, scrc-bbox"):
         read_predictions(path, predicted[0], "x")
     write_rows(path, both[:3], columns)
     assert len(read_predictions(path, predicted[0])) == 3
@@ -72,7 +73,7 @@ def test_bad_rows_are_refused_by_line(predicted, tmp_path, change, message):
     for column, value in change.items():
         rows[1][column] = value
     rows[1] = [value for value in rows[1] if value is not None]
-    with pytest.raises(PredictionError, match=f"a.csv, {message}"):
+    with pytest.raises(UserError, match=f"a.csv, {message}"):
         read_predictions(write_rows(tmp_path / "a.csv", rows), predicted[0])
 
 
@@ -86,7 +87,7 @@ def test_bad_rows_are_refused_by_line(predicted, tmp_path, change, message):
 def test_bad_files_are_refused_by_name(predicted, tmp_path, content, message):
     if content is not None:
         (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(PredictionError, match=f"a.csv.*{message}"):
+    with pytest.raises(UserError, match=f"a.csv.*{message}"):
         read_predictions(tmp_path / "a.csv", predicted[0])
 
 

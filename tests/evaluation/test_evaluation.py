@@ -18,8 +18,8 @@ from objseg.data.images import ImageError
 from objseg.data.masks import save_masks
 from objseg.errors import UserError
 from objseg.evaluation.evaluate import Request, evaluate
-from objseg.evaluation.journal import Journal, claimed, key_of
-from objseg.files import REPOSITORY, sha256
+from objseg.evaluation.journal import Journal, claimed
+from objseg.files import REPOSITORY, digest, sha256
 from objseg.methods.configuration import configure, conventional_prototxt
 from objseg.methods.method import Configuration, Method
 from objseg.methods.table1 import METHODS
@@ -132,14 +132,14 @@ def test_key_changes_with_everything_that_changes_the_numbers(tmp_path):
     files = [tmp_path / name for name in names]
     first = Configuration("highres", *files).identity()
     keys = {
-        key_of(first),
-        key_of(Configuration("lowres", *files).identity()),
+        digest(first),
+        digest(Configuration("lowres", *files).identity()),
     }
     for path in files:
         path.write_text("changed")
-        keys.add(key_of(Configuration("highres", *files).identity()))
+        keys.add(digest(Configuration("highres", *files).identity()))
     assert len(keys) == 5
-    assert key_of(dict(reversed(list(first.items())))) == key_of(first)
+    assert digest(dict(reversed(list(first.items())))) == digest(first)
 
 
 @pytest.mark.parametrize("before", [False, True])

@@ -1,6 +1,5 @@
 """The report of an evaluation: numbers, conclusions, Table 2, the choice of pictures, the page."""
 
-import base64
 import csv
 import json
 import re
@@ -8,29 +7,28 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import cv2
 import numpy as np
 import pytest
 from support.halves import EXPRESSIONS, evaluate_all, make_dataset
 
 from objseg.data.dataset import About, Image, Region, Sample
-from objseg.data.images import read_image
 from objseg.evaluation.evaluate import Evaluation, Request
-from objseg.evaluation.report.choices import (
+from objseg.evaluation.report.claims import BASELINES, CLAIMS, claims
+from objseg.evaluation.report.gallery import (
     QUANTILES,
     at_quantiles,
-    choose,
+    gallery,
+    predict,
     several_expressions,
 )
-from objseg.evaluation.report.claims import BASELINES, CLAIMS, claims
-from objseg.evaluation.report.gallery import gallery, predict
 from objseg.evaluation.report.page import timing, write_page
 from objseg.evaluation.report.results import results, write_results
 from objseg.evaluation.report.text import terminal
 from objseg.methods.method import Configuration
 from objseg.methods.table1 import METHODS
 from objseg.metrics import NAMES, areas, iou, summarize
-from objseg.plots import PREDICTION_BGR, contrasting, overlay
+from objseg.plots import PREDICTION_BGR, overlay
+from objseg.regions.boxes import box_mask
 
 TIMING = {
     "data": "demo", "split": "test", "size": "slim", "device": "a <CPU>",
@@ -128,10 +126,8 @@ def test_papers_stand_beside_the_test_split_of_referit_only(dataset, stubs, tmp_
     _, outcome, page = made_report(dataset, tmp_path)
     text = terminal(outcome)
     assert re.search(r"\n  paper +5\.07% .* 15\.12%\n", text)
-    assert re.search(r"\nSCRC bbox .*\n  paper +9\.73% .* 21\.72% +17\.93%\n", text)
-    assert re.search(r"\nGroundeR bbox .*\n  paper .* 26\.93%\n", text)
-    assert text.count("17.93%") == text.count("26.93%") == 1
-    assert "<td>paper<td>9.73%" in page and "<td>17.93%" in page
+    assert re.search(r"\nSCRC bbox .*\n  paper +9\.73% .* 21\.72%\n", text)
+    assert "<td>paper<td>9.73%" in page
     referit, drawn = dataset.about, About("drawn", "program")
     for about, asked in (
         (referit, {"split": "val"}), (referit, {"limit": 9}), (referit, {"size": "slim"}),
@@ -140,9 +136,9 @@ def test_papers_stand_beside_the_test_split_of_referit_only(dataset, stubs, tmp_
         dataset.about = about
         _, outcome, page = made_report(dataset, tmp_path, **asked)
         for method in outcome["methods"]:
-            assert method["paper"] is method["paper_box_accuracy"] is None
+            assert method["paper"] is None
         assert not re.search(r"\n  paper", terminal(outcome))
-        assert "<td>paper" not in page and "17.93%" not in page
+        assert "<td>paper" not in page
     for note in ("synthetic images", "expressions made by a program"):
         assert note in terminal(outcome) and f"{note}</span>" in page
 
@@ -252,41 +248,13 @@ def measured(ious, expressions=None, per_image=1):
     )
 
 
-def test_best_and_failures_are_what_they_say():
-    order = np.random.RandomState(4).permutation(401)
-    evaluation = measured(order)
-    chosen = choose(evaluation, 5)
-    assert list(chosen) == ["Best", "Failures"]
-    found = {title: order[indices] for title, indices in chosen.items()}
-    assert found["Best"].tolist() == [400, 399, 398, 397, 396]
-    assert choose(evaluation, 5) == chosen
-    # All fail, and those shown are no choice of the worst.
-    assert np.ptp(found["Failures"]) > 50
-
-
-def test_a_failure_is_below_one_half():
-    assert "Failures" not in choose(measured([500, 501, 1000]))
-    evaluation = measured([499, 500, 900, 0])
-    assert sorted(choose(evaluation)["Failures"]) == [0, 3]
-
-
-def test_a_row_repeats_neither_image_nor_expression():
+def test_no_image_and_no_expression_is_compared_twice():
     random = np.random.RandomState(1)
     words = [f"w{n}" for n in random.randint(0, 12, 60)]
     evaluation = measured(random.randint(0, 1000, 60), words, per_image=4)
-    for indices in [*choose(evaluation).values(), at_quantiles(evaluation)]:
-        samples = [evaluation.samples[index] for index in indices]
-        assert len({sample.image.id for sample in samples}) == len(samples) > 3
-        assert len({sample.expression for sample in samples}) == len(samples)
-
-
-def test_the_best_are_of_several_kinds_while_there_are_any():
-    skies = [f"sky{' above' * (n % 2)}{' the house' * (n % 3)}{' .' * (n % 5)}" for n in range(30)]
-    things = ["dog", "the red car", "car on the left", "old man"]
-    best = choose(measured(range(1000, 1000 - 34, -1), skies + things))["Best"]
-    assert [(skies + things)[index] for index in best] == ["sky", *things[:2], things[3]]
-    best = choose(measured(range(1000, 1000 - 30, -1), skies))["Best"]
-    assert len({skies[index] for index in best}) == 4
+    samples = [evaluation.samples[index] for index in at_quantiles(evaluation)]
+    assert len({sample.image.id for sample in samples}) == len(samples) > 3
+    assert len({sample.expression for sample in samples}) == len(samples)
 
 
 @pytest.mark.parametrize("count", [1, 2, 6, 7, 100, 997])
@@ -318,62 +286,41 @@ def test_images_of_several_expressions(dataset):
 
 
 def test_masks_of_pictures_are_those_scored_and_share_a_pass(dataset, stubs, tmp_path):
-    names = ("scrc-bbox", "scrc-grabcut")
-    ((*evaluations,),) = evaluate_all(dataset, tmp_path, *names)
+    ((evaluation,),) = evaluate_all(dataset, tmp_path, "scrc-grabcut")
     indices = [2, 3, 4, 6, 5]  # three of one image, two of the next
     del stubs[:]
-    masks = predict(dataset, evaluations, indices)
+    masks = predict(dataset, evaluation, indices)
     assert stubs == [("scrc",), ("scrc", "0", 3), ("scrc", "1", 2)]
-    for evaluation in evaluations:
-        for index in indices:
-            sample = evaluation.samples[index]
-            mask = masks[evaluation.method.name][index]
-            found = iou(*areas(mask, dataset.masks(sample.image)[sample.region.id]))
-            assert found == evaluation.ious[index]
+    for index in indices:
+        sample = evaluation.samples[index]
+        found = iou(*areas(masks[index], dataset.masks(sample.image)[sample.region.id]))
+        assert found == evaluation.ious[index]
 
 
 def test_comparison_has_a_picture_for_a_model(dataset, stubs, tmp_path):
     by_pass = evaluate_all(dataset, tmp_path, *METHODS)
     side_by_side = gallery(dataset, by_pass)[0]
-    assert side_by_side.title == "Methods side by side"
+    assert side_by_side.title == "From worst to best"
     ious = {evaluation.method.name: evaluation.ious for group in by_pass for evaluation in group}
     compared = at_quantiles(by_pass[-1][-1])
     assert len(side_by_side.rows) == len(compared) > 2
     for (heading, pictures), index in zip(side_by_side.rows, compared):
         assert heading == f"“{by_pass[-1][-1].samples[index].expression}”"
         assert [picture.text for picture in pictures] == [
-            "true region", "per-word average", "SCRC", "GroundeR", "MCG classification",
+            "true region", "per-word average", "SCRC grabcut", "GroundeR grabcut",
+            "MCG classification",
             "Ours (low resolution)", "Ours (high resolution)",
         ]
         mine = {name: found[index] for name, found in ious.items()}
-        assert pictures[2].note == (
-            f"IoU bbox {mine['scrc-bbox']:.2f}, grabcut {mine['scrc-grabcut']:.2f}"
-        )
+        assert pictures[2].note == f"IoU {mine['scrc-grabcut']:.2f}"
         assert pictures[6].note == f"IoU {mine['highres']:.2f}"
 
 
-def test_box_alone_is_a_frame(dataset, stubs, tmp_path):
-    by_pass = evaluate_all(dataset, tmp_path, "scrc-bbox", "grounder-grabcut")
-    section = gallery(dataset, by_pass)[0]
-    sample = by_pass[-1][-1].samples[at_quantiles(by_pass[-1][-1])[0]]
-    plain = read_image(sample.image.path).astype(int)
-    truth, box, mask = section.rows[0][1]
-    assert (box.text, mask.text) == ("SCRC bbox", "GroundeR grabcut")
-    inside = np.s_[8:-8, 6:10]  # of what both stubs find
-    for picture, tinted in ((box, False), (mask, True)):
-        data = np.frombuffer(base64.b64decode(picture.uri.split(",")[1]), np.uint8)
-        shown = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        change = (shown[inside] - plain[inside]).mean(axis=(0, 1))
-        assert (np.abs(change).max() > 40) == tinted
-
-
-def test_overlay_of_a_box_changes_its_border_alone():
-    random = np.random.RandomState(3)
-    image = random.randint(0, 256, (80, 100, 3)).astype(np.uint8)
-    box = np.zeros((80, 100), bool)
-    box[20:60, 30:80] = True
-    drawn = overlay(image, box=box)
-    np.testing.assert_array_equal(drawn[20, 30:80], np.tile(contrasting(image, box), (50, 1)))
+def test_the_overlay_of_a_true_region_changes_its_border_alone():
+    image = np.random.RandomState(3).randint(0, 256, (80, 100, 3)).astype(np.uint8)
+    region = box_mask((30, 20, 79, 59), 80, 100)
+    drawn = overlay(image, truth=region)
+    assert drawn[20, 30:80].min() > 200
     for untouched in (np.s_[25:55, 35:75], np.s_[:15], np.s_[:, 85:]):
         np.testing.assert_array_equal(drawn[untouched], image[untouched])
     np.testing.assert_array_equal(overlay(image), image)
@@ -423,11 +370,11 @@ def test_page_is_sound_and_needs_nothing_else(dataset, stubs, tmp_path, names):
     tags.feed(page)
     assert tags.stack == []
     assert tags.seen.count("img") == tags.seen.count("figure") >= 8
-    assert ("side by side" in page) == (names is METHODS)
+    assert "From worst to best" in page
     assert not {"script", "link", "b", "iframe"} & set(tags.seen)
     assert all(re.match(r"data:image/jpeg;base64,|#", address) for address in tags.addresses)
     assert "the &lt;b&gt;top&lt;/b&gt; &amp; more" in page
     assert "a &lt;b&gt;" in page
     assert not re.search(r"\{\{|\{%", page)
-    for metric in ("prec@X", "overall IoU", "mean IoU", "box@0.5"):
+    for metric in ("prec@X", "overall IoU", "mean IoU"):
         assert f"<dt>{metric}</dt><dd>" in page

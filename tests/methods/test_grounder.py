@@ -19,7 +19,7 @@ from objseg.errors import UserError
 from objseg.methods.grounder import GrounderScorer
 from objseg.regions.boxes import box_mask, spatial_features
 from objseg.regions.extraction import extract
-from objseg.regions.features import FeatureReader, FeaturesError, RegionFeatures
+from objseg.regions.features import FeatureReader, RegionFeatures
 from objseg.regions.proposals import PROPOSALS
 
 RANDOM = np.random.RandomState(0)
@@ -149,7 +149,7 @@ def test_the_scores_by_hand(tmp_path):
         tokens = [WORDS.words.index(word) if word in WORDS else 3 for word in words]
         np.testing.assert_allclose(found, attention(blobs, given, tokens), rtol=1e-4)
     np.testing.assert_allclose(scorer(regions, expressions[2:]), scores[2:], rtol=1e-5)
-    with pytest.raises(FeaturesError, match="of different sizes"):
+    with pytest.raises(UserError, match="of different sizes"):
         scorer(regions._replace(fc7=regions.fc8), expressions)
 
 

@@ -22,7 +22,7 @@ from objseg.methods.scrc import ScrcScorer, log_probabilities, pack
 from objseg.regions.boxes import spatial_features
 from objseg.regions.crop_trunk import CropTrunk
 from objseg.regions.extraction import extract
-from objseg.regions.features import FeaturesError, RegionFeatures
+from objseg.regions.features import RegionFeatures
 
 RANDOM = np.random.RandomState(0)
 WORDS = Vocabulary([*SPECIALS, "red", "car", "left", "tree"])
@@ -119,7 +119,7 @@ def test_an_image_without_features_is_refused_before_training(features, tmp_path
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "index.json").write_text(json.dumps(index))
     broken = settings(features, features=str(tmp_path), batch=200)
-    with pytest.raises(FeaturesError, match=f"image {image}.*extract_features.py"):
+    with pytest.raises(UserError, match=f"image {image}.*extract_features.py"):
         ScrcBatchMaker(broken)
 
 
@@ -183,7 +183,7 @@ def test_a_score_is_the_log_probability_of_the_words(tmp_path):
     np.testing.assert_allclose(scorer(regions, expressions[:1])[0], scores[0], rtol=1e-5)
     one = regions._replace(boxes=boxes[1:], fc8=regions.fc8[1:], fc7=regions.fc7[1:])
     np.testing.assert_allclose(scorer(one, expressions)[:, 0], scores[:, 1], rtol=1e-5)
-    with pytest.raises(FeaturesError, match="of different sizes"):
+    with pytest.raises(UserError, match="of different sizes"):
         scorer(regions._replace(fc8=regions.fc7), expressions)
 
 

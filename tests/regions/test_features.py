@@ -21,7 +21,7 @@ from objseg.geometry import MEAN_BGR
 from objseg.methods.method import Configuration
 from objseg.regions.crop_trunk import CROPS_AT_ONCE, CropTrunk, region_source
 from objseg.regions.extraction import extract
-from objseg.regions.features import FeatureReader, FeaturesError
+from objseg.regions.features import FeatureReader
 from objseg.regions.making import Boxes, make_proposals
 from objseg.regions.proposals import PROPOSALS
 
@@ -96,7 +96,7 @@ def test_the_slim_trunk_sees_each_crop_as_if_alone(slim_nets):
 def test_a_net_that_has_no_features_of_crops_is_refused(trunk, tmp_path):
     other = tmp_path / "deploy_crops.prototxt"
     other.write_text(trunk[0].read_text().replace("fc8_features", "features"))
-    with pytest.raises(FeaturesError, match="deploy_crops.prototxt: not a net of crops.*fc8_feat"):
+    with pytest.raises(UserError, match="deploy_crops.prototxt: not a net of crops.*fc8_feat"):
         CropTrunk(other, trunk[1])
 
 
@@ -105,7 +105,7 @@ def test_weights_that_overflow_are_refused(trunk, tmp_path):
     net.params["fc7"][0].data[...] *= 1e9
     net.save(str(tmp_path / "wild.caffemodel"))
     image = np.zeros((9, 9, 3), np.uint8)
-    with pytest.raises(FeaturesError, match="wild.caffemodel.*65504"):
+    with pytest.raises(UserError, match="wild.caffemodel.*65504"):
         CropTrunk(trunk[0], tmp_path / "wild.caffemodel").features(image, [[0, 0, 8, 8]])
 
 
@@ -168,7 +168,7 @@ def test_a_picture_replaced_by_one_with_an_older_time_gets_new_proposals_and_fea
     cv2.imwrite(str(image.path), 255 - pixels)
     os.utime(image.path, (before.st_atime - 1e6, before.st_mtime - 1e6))
     replaced = reprepared(dataset)
-    with pytest.raises(FeaturesError, match="extract_features.py"):
+    with pytest.raises(UserError, match="extract_features.py"):
         FeatureReader(dataset.directory / "features").check(replaced)
     with pytest.raises(UserError, match=f"such as {image.id}, were made of other pictures.*"
                                         "make_proposals.py"):
@@ -213,7 +213,7 @@ def test_features_of_another_preparation_are_refused(dataset, trunk):
     next(iter(index["regions"].values()))["expressions"].append("another expression")
     path.write_text(json.dumps(index))
     changed = Dataset(dataset.directory)
-    with pytest.raises(FeaturesError, match="made before the data set .* changed.*extract_feat"):
+    with pytest.raises(UserError, match="made before the data set .* changed.*extract_feat"):
         reader.check(changed)
     assert extracted(changed, trunk) == (0, 19)
     FeatureReader(dataset.directory / "features").check(changed)
@@ -221,14 +221,14 @@ def test_features_of_another_preparation_are_refused(dataset, trunk):
 
 def test_what_is_missing_is_said_with_the_command(dataset, trunk):
     folder = dataset.directory / "features"
-    with pytest.raises(FeaturesError, match="index.json does not exist.*extract_features.py"):
+    with pytest.raises(UserError, match="index.json does not exist.*extract_features.py"):
         FeatureReader(folder)
     image = dataset.images("train")[0].id
     (dataset.directory / "proposals" / "boxes" / f"{image}.txt").unlink()
     with pytest.raises(UserError, match=f"{image}.txt does not exist.*make_proposals.py"):
         extracted(dataset, trunk)
     shutil.rmtree(dataset.directory / "proposals")
-    with pytest.raises(FeaturesError, match="make_proposals.py"):
+    with pytest.raises(UserError, match="make_proposals.py"):
         extracted(dataset, trunk)
 
 
@@ -237,7 +237,7 @@ def test_a_file_that_the_index_does_not_list_is_not_believed(dataset, trunk):
     image = dataset.images("val")[0].id
     with h5py.File(dataset.directory / "features" / f"{image}.h5", "a") as file:
         file.attrs["key"] = "another"
-    with pytest.raises(FeaturesError, match=f"{image}.h5"):
+    with pytest.raises(UserError, match=f"{image}.h5"):
         FeatureReader(dataset.directory / "features")(image)
 
 

@@ -23,7 +23,6 @@ from objseg.regions.edge_boxes import edge_boxes, gradient_edges, structured_for
 from objseg.regions.index import ProposalIndex
 from objseg.regions.making import Boxes, Segments, make_proposals, recall
 from objseg.regions.proposals import (
-    ProposalError,
     candidates,
     read_boxes,
     read_mcg,
@@ -99,12 +98,12 @@ def test_plain_numbers_and_windows_line_ends_are_read(tmp_path):
 ])
 def test_bad_lists_are_refused_by_name(tmp_path, content, message):
     (tmp_path / "a.txt").write_bytes(content)
-    with pytest.raises(ProposalError, match=f"a.txt: .*{message}"):
+    with pytest.raises(UserError, match=f"a.txt: .*{message}"):
         read_boxes(tmp_path / "a.txt")
 
 
 def test_a_missing_list_says_what_to_run(tmp_path):
-    with pytest.raises(ProposalError, match="a.txt.*tools/make_proposals.py"):
+    with pytest.raises(UserError, match="a.txt.*tools/make_proposals.py"):
         read_boxes(tmp_path / "a.txt")
 
 
@@ -425,7 +424,7 @@ def test_other_settings_are_refused_and_overwrite_starts_afresh(scenes, made, tm
 
 def test_lists_of_unknown_origin_are_refused(scenes, tmp_path):
     write_boxes(tmp_path / "boxes" / "1.txt", [[0, 0, 3, 3]])
-    with pytest.raises(ProposalError, match="1 files made .*--published"):
+    with pytest.raises(UserError, match="1 files made .*--published"):
         make_proposals(Dataset(scenes), [], Boxes(100), tmp_path)
 
 

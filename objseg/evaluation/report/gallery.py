@@ -1,26 +1,26 @@
-"""The pictures of the page, in the manner of the paper's Figures 4 to 11."""
+"""The pictures of the page, in the manner of the paper's Figures 4 to 11.
+
+Rules and a fixed shuffle decide which samples are shown, never a person.
+"""
 
 from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
-from objseg.data.dataset import Dataset
+from objseg.data.dataset import Dataset, Sample
 from objseg.evaluation.evaluate import Evaluation
-from objseg.evaluation.report.choices import (
-    CHOICES,
-    LEAST,
-    MOST,
-    QUANTILES,
-    at_quantiles,
-    choose,
-    several_expressions,
-)
 from objseg.methods.table1 import open_methods
 from objseg.plots import data_uri, overlay, thumbnail
 
 SMALL, LARGE = 320, 480
 """Longest sides of pictures, in pixels: many in a row, and four."""
+
+QUANTILES = (np.arange(6) + 0.5) / 6
+"""Places in the order of IoU at which methods are compared, 0 the least."""
+
+LEAST, MOST = 3, 4
+"""Regions of an image that is shown with several expressions."""
 
 
 class Picture(NamedTuple):
@@ -45,82 +45,103 @@ def gallery(dataset: Dataset, by_pass: list[list[Evaluation]]) -> list[Section]:
     ``by_pass`` is what :func:`objseg.evaluation.evaluate.evaluate` returns, the method of most
     interest last.
     """
-    last = by_pass[-1][-1]
-    columns = _columns(by_pass)
-    compared = at_quantiles(last) if len(columns) > 1 else []
-    several, chosen = several_expressions(last.samples), choose(last)
-    alone = [index for row in [*several, *chosen.values()] for index in row]
-    masks = {}
-    for group in by_pass:
-        indices = compared + (alone if group[-1] is last else [])
-        if indices:
-            masks |= predict(dataset, group, indices)
-    mine = masks[last.method.name]
+    # of the ways to combine words the first, and of a box and the foreground in it the foreground
+    columns = [
+        group[-1] if group[0].method.needs == "features" else group[0]
+        for group in by_pass if group[0].method.model is not None
+    ] or by_pass[-1]
+    last = columns[-1]
+    compared, several = at_quantiles(last), several_expressions(last.samples)
+    alone = [index for row in several for index in row]
+    masks = {
+        each.method.name: predict(dataset, each, compared + alone if each is last else compared)
+        for each in columns
+    }
     sections = [
         Section(
-            "Methods side by side",
+            "From worst to best",
             f"Samples at {len(QUANTILES)} evenly spaced places in the order of the IoU of "
-            f"{last.method.title}, from its worst to its best.",
+            f"{last.method.title}.",
             [_comparison(dataset, index, columns, masks) for index in compared],
         ),
         Section(
             f"Several expressions on one image: {last.method.title}",
             f"Images drawn by chance among those with at least {LEAST} described regions; up to "
             f"{MOST} of them are shown.",
-            [_predictions(dataset, last, row, mine) for row in several],
+            [_predictions(dataset, last, row, masks[last.method.name]) for row in several],
         ),
-        *(Section(f"{title}: {last.method.title}", CHOICES[title],
-                  [_predictions(dataset, last, row, mine)]) for title, row in chosen.items()),
     ]
     return [section for section in sections if section.rows]
 
 
-def predict(
-    dataset: Dataset, evaluations: list[Evaluation], indices: list[int]
-) -> dict[str, dict[int, np.ndarray]]:
-    """Return the masks, bool (H, W), of the samples of these ``indices``: {method: {index: mask}}.
+def at_quantiles(evaluation: Evaluation) -> list[int]:
+    """Pick a sample at each of the ``QUANTILES`` of the IoU; returns indices.
 
-    The methods share a pass of a net, which runs once for samples of one image that follow each
-    other.
+    No image and no expression is picked twice. Samples of equal IoU are taken in a shuffled but
+    fixed order, so that they do not all come from the first images.
     """
-    masks = {evaluation.method.name: {} for evaluation in evaluations}
-    methods = open_methods([evaluation.configuration for evaluation in evaluations])
-    samples = evaluations[0].samples
+    shuffled = np.random.RandomState(0).permutation(len(evaluation.samples))
+    order = shuffled[np.argsort(evaluation.ious[shuffled], kind="stable")]
+    chosen, shown = [], set()
+    for place in QUANTILES * (len(order) - 1):
+        for index in order[np.argsort(np.abs(np.arange(len(order)) - place), kind="stable")]:
+            sample = evaluation.samples[index]
+            marks = {("image", sample.image.id), ("expression", sample.expression)}
+            if shown.isdisjoint(marks):
+                shown |= marks
+                chosen.append(int(index))
+                break
+    return chosen
+
+
+def several_expressions(samples: list[Sample], count: int = 2) -> list[list[int]]:
+    """Pick ``count`` images with different expressions for ``LEAST`` to ``MOST`` of their regions.
+
+    Returns lists of indices of ``samples``, which are in the data set's order. A region is shown by
+    its first expression that is not there yet.
+    """
+    images = [list(group) for _, group in groupby(
+        range(len(samples)), key=lambda index: samples[index].image.id
+    )]
+    rows = []
+    for n in np.random.RandomState(0).permutation(len(images)):
+        row, shown = [], set()
+        for index in images[n]:
+            marks = {("region", samples[index].region.id), samples[index].expression}
+            if shown.isdisjoint(marks):
+                shown |= marks
+                row.append(index)
+        if len(row) >= LEAST:
+            rows.append(row[:MOST])
+    return rows[:count]
+
+
+def predict(
+    dataset: Dataset, evaluation: Evaluation, indices: list[int]
+) -> dict[int, np.ndarray]:
+    """Return the masks, bool (H, W), of the samples of these ``indices``, by index.
+
+    The net runs once for samples of one image that follow each other.
+    """
+    masks, samples = {}, evaluation.samples
+    method = open_methods([evaluation.configuration])
     for image, group in groupby(indices, key=lambda index: samples[index].image):
         group = list(group)
         expressions = [samples[index].expression for index in group]
-        drawn = methods(dataset.pixels(image), expressions, image.id)
-        for of_method, (found, _) in zip(masks.values(), drawn):
-            of_method.update(zip(group, found))
+        ((drawn, _),) = method(dataset.pixels(image), expressions, image.id)
+        masks.update(zip(group, drawn))
     return masks
-
-
-def _columns(by_pass):
-    """List the Evaluations to compare, those of one picture together.
-
-    A box and what GrabCut finds in it share a picture, as in Figure 4. Of the ways to combine words
-    the first is shown, and the whole image needs no picture.
-    """
-    return [
-        group if group[0].method.needs == "features" else group[:1]
-        for group in by_pass if group[0].method.model is not None
-    ]
 
 
 def _comparison(dataset, index, columns, masks):
     """Draw a row of the comparison: the true region, then a picture for each of ``columns``."""
-    sample = columns[0][0].samples[index]
+    sample = columns[0].samples[index]
     image, truth = _read(dataset, sample)
     pictures = [_picture(image, SMALL, "true region", f"region {sample.region.id}", truth=truth)]
-    for evaluations in columns:
-        drawn, ious, title = {}, [], evaluations[0].method.title
-        for evaluation in evaluations:
-            method, iou = evaluation.method, f"{evaluation.ious[index]:.2f}"
-            drawn["box" if method.name.endswith("-bbox") else "mask"] = masks[method.name][index]
-            ious.append(f"{method.title.split()[-1]} {iou}" if evaluations[1:] else iou)
-        if evaluations[1:]:
-            title = title.split()[0]
-        pictures.append(_picture(image, SMALL, title, f"IoU {', '.join(ious)}", **drawn))
+    for evaluation in columns:
+        method, iou = evaluation.method, evaluation.ious[index]
+        mask = masks[method.name][index]
+        pictures.append(_picture(image, SMALL, method.title, f"IoU {iou:.2f}", mask=mask))
     return f"“{sample.expression}”", pictures
 
 

@@ -8,8 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from objseg.evaluation import table2
 from objseg.evaluation.report.claims import claims
 from objseg.evaluation.report.gallery import Section
-from objseg.evaluation.report.results import BOX_HEADING, EXPLANATIONS, HEADINGS
-from objseg.evaluation.report.text import paper_cells, summary, tallies, verdict
+from objseg.evaluation.report.results import EXPLANATIONS, HEADINGS
+from objseg.evaluation.report.text import summary, tallies
 from objseg.files import write_text
 
 
@@ -25,9 +25,9 @@ def write_page(out: Path, outcome: dict, sections: list[Section]) -> None:
     )
     templates.filters["percent"] = "{:.2%}".format
     write_text(out / "report.html", templates.get_template("page.html").render(
-        outcome=outcome, summary=summary(outcome), headings=[*HEADINGS.values(), BOX_HEADING],
-        explanations=EXPLANATIONS, paper_cells=paper_cells, tallies=tallies(outcome),
-        claims=claims(outcome), verdict=verdict, timing=timing(out / "timing.json"),
+        outcome=outcome, summary=summary(outcome), headings=list(HEADINGS.values()),
+        explanations=EXPLANATIONS, tallies=tallies(outcome),
+        claims=claims(outcome), timing=timing(out / "timing.json"),
         sections=sections,
     ))
 

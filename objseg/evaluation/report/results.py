@@ -12,29 +12,19 @@ from objseg.evaluation.evaluate import Evaluation, Request
 from objseg.files import atomic_path, write_text
 from objseg.methods.nets import origin
 from objseg.metrics import NAMES, bootstrap, summarize
-from objseg.regions.boxes import box_accuracy
 
 HEADINGS = {
     name: name.replace("precision", "prec").replace("_iou", " IoU") for name in NAMES
 }
 """Metrics as Table 1 writes them, by name."""
 
-BOX_HEADING = "box@0.5"
-"""Heading of the share of samples whose mask's bounding box has IoU >= 0.5 with the region's."""
-
 EXPLANATIONS = {
     "IoU": "area of the intersection of mask and region over the area of their union",
     "prec@X": "share of the samples whose IoU is at least X",
     "overall IoU": "all intersections' area over all unions' area: large regions weigh more",
     "mean IoU": "mean of the samples' IoU: every sample weighs the same",
-    BOX_HEADING: "share of the samples whose mask's bounding box has an IoU of at least 0.5 with "
-                 "the region's",
 }
 """The terms of Table 1, a line each."""
-
-PAPER_BOX_ACCURACY = {"scrc-bbox": 17.93, "grounder-bbox": 26.93}
-"""Share of boxes with IoU >= 0.5 on the ReferIt test split in percent, from the methods' own papers
-(SCRC: Hu et al., CVPR 2016; GroundeR, supervised: Rohrbach et al., ECCV 2016)."""
 
 
 def results(
@@ -68,11 +58,9 @@ def _measured(evaluation, is_papers):
         "method": method.name,
         "title": method.title,
         "metrics": summarize(*areas),
-        "box_accuracy": box_accuracy(evaluation.boxes, [s.region.box for s in samples]),
         "intervals": bootstrap(*areas, [s.image.id for s in samples]),
         "tally": dict(evaluation.tally),
         "paper": list(method.paper) if is_papers else None,
-        "paper_box_accuracy": PAPER_BOX_ACCURACY.get(method.name) if is_papers else None,
         "weights": str(weights) if weights else None,
         "trained on": weights and origin(weights).get("images"),
         "identity": evaluation.identity,

@@ -1,7 +1,7 @@
 """The results in plain text, for a terminal."""
 
 from objseg.evaluation.report.claims import claims
-from objseg.evaluation.report.results import BOX_HEADING, HEADINGS
+from objseg.evaluation.report.results import HEADINGS
 from objseg.metrics import NAMES
 
 
@@ -15,7 +15,8 @@ def terminal(outcome: dict) -> str:
         lines += ["", f"not evaluated (the report says why): {', '.join(outcome['unavailable'])}"]
     if checked:
         lines += ["", "What the paper concludes, on this data:"]
-        lines += [f"  {verdict(holds):<15}{claim}: {figures}" for claim, holds, figures in checked]
+        for claim, holds, figures in checked:
+            lines.append(f"  {'holds' if holds else 'does not hold':<15}{claim}: {figures}")
     return "\n".join(lines)
 
 
@@ -34,23 +35,16 @@ def noted_data(outcome: dict) -> str:
 
 def table(outcome: dict) -> list[str]:
     """Return lines of text in Table 1's form, the paper's row under ours where it applies."""
-    rows = [["method", *HEADINGS.values(), BOX_HEADING]]
+    rows = [["method", *HEADINGS.values()]]
     for method in outcome["methods"]:
-        figures = [method["metrics"][name] for name in NAMES] + [method["box_accuracy"]]
-        rows.append([method["title"], *(f"{figure:.2%}" for figure in figures)])
+        rows.append([method["title"], *(f"{method['metrics'][name]:.2%}" for name in NAMES)])
         if method["paper"]:
-            rows.append(["  paper", *paper_cells(method)])
+            rows.append(["  paper", *(f"{value:.2f}%" for value in method["paper"])])
     width = max(len(row[0]) for row in rows)
     return [
         (f"{row[0]:<{width}}" + "".join(f"{cell:>13}" for cell in row[1:])).rstrip()
         for row in rows
     ]
-
-
-def paper_cells(method: dict) -> list[str]:
-    """Return the papers' figures for a row of the table: Table 1's, no mean IoU, a box accuracy."""
-    box = method["paper_box_accuracy"]
-    return [*(f"{value:.2f}%" for value in method["paper"]), "", f"{box:.2f}%" if box else ""]
 
 
 def tallies(outcome: dict) -> list[str]:
@@ -60,8 +54,3 @@ def tallies(outcome: dict) -> list[str]:
         + ", ".join(f"{what} {count:,}" for what, count in sorted(method["tally"].items()) if count)
         for method in outcome["methods"] if any(method["tally"].values())
     ]
-
-
-def verdict(holds: bool) -> str:
-    """Say in words whether a claim holds."""
-    return "holds" if holds else "does not hold"
