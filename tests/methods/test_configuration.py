@@ -80,7 +80,7 @@ def test_a_folder_may_keep_its_weights_in_a_folder_of_that_name(trained):
 def describe(weights, vocabulary):
     """Write the manifest of a snapshot, which has a checksum of itself."""
     manifest = {"files": {weights.name: {"bytes": 0, "sha256": sha256(weights)}},
-                "vocabulary": sha256(vocabulary)}
+                "origin": {"vocabulary": sha256(vocabulary)}}
     seal = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     weights.with_suffix(".json").write_text(json.dumps({**manifest, "sha256": seal}))
 
