@@ -1,6 +1,7 @@
 """Pictures for people: masks over photographs."""
 
 import base64
+import math
 
 import cv2
 import numpy as np
@@ -51,27 +52,30 @@ def contrasting(image: np.ndarray, region: np.ndarray) -> tuple[int, int, int]:
 
 
 def contact_sheet(
-    tiles: list[tuple[str, np.ndarray]], columns: int = 4, side: int = 320
+    tiles: list[tuple[str, np.ndarray]], most_columns: int = 4, side: int = 320
 ) -> np.ndarray:
     """Arrange ``tiles``, pairs of a caption and a BGR image, as one BGR image, row by row.
 
-    Every image is fitted into a square of ``side`` pixels with its caption below, which is cut to
-    the tile's width.
+    No side of an image exceeds ``side`` pixels; its caption is below it, cut to the tile's width.
     """
-    columns, line, gap = min(columns, len(tiles)), side // 12, side // 20
-    height, width = side + line + gap, side + gap
-    rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * width + gap, rows * height + gap), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(line * 0.7)
-    for number, (caption, image) in enumerate(tiles):
-        x, y = gap + number % columns * width, gap + number // columns * height
-        small, _ = thumbnail(image, [], side)
-        left, top = (side - small.shape[1]) // 2, side - small.shape[0]
-        sheet.paste(Image.fromarray(small[:, :, ::-1]), (x + left, y + top))
-        while len(caption) > 1 and draw.textlength(caption, font) > side:
-            caption = caption[:-2] + "…"
-        middle = x + side / 2, y + side + line / 2
-        draw.text(middle, caption, "black", font, anchor="mm")
+    columns = min(most_columns, math.ceil(len(tiles) ** 0.5))
+    line, gap = side // 12, side // 20
+    small = [(caption, thumbnail(image, [], side)[0]) for caption, image in tiles]
+    rows = [small[first:first + columns] for first in range(0, len(small), columns)]
+    heights = [max(image.shape[0] for _, image in row) for row in rows]
+    size = columns * (side + gap) + gap, sum(heights) + len(rows) * (line + gap) + gap
+    sheet = Image.new("RGB", size, "white")
+    draw, font, y = ImageDraw.Draw(sheet), ImageFont.load_default(line * 0.7), gap
+    for row, height in zip(rows, heights):
+        for number, (caption, image) in enumerate(row):
+            x = gap + number * (side + gap)
+            left, top = (side - image.shape[1]) // 2, height - image.shape[0]
+            sheet.paste(Image.fromarray(image[:, :, ::-1]), (x + left, y + top))
+            while len(caption) > 1 and draw.textlength(caption, font) > side:
+                caption = caption[:-2] + "…"
+            middle = x + side / 2, y + height + line / 2
+            draw.text(middle, caption, "black", font, anchor="mm")
+        y += height + line + gap
     return np.ascontiguousarray(np.array(sheet)[:, :, ::-1])
 
 
