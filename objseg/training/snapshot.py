@@ -106,7 +106,9 @@ def origin(weights: Path) -> dict:
     try:
         description = snapshot.description()
         same = description["files"][snapshot.weights.name]["sha256"] == sha256(weights)
-        return description["origin"] if same else {}
+        # Older manifests say nothing but the vocabulary.
+        facts = description.get("origin") or {"vocabulary": description["vocabulary"]}
+        return facts if same else {}
     except (SnapshotError, KeyError):
         return {}
 
