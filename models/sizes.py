@@ -38,7 +38,7 @@ class Size:
     is D_im of the paper (section 3.1), ``hidden`` is D_text (3.2), ``classifier`` is D_cls (3.3).
     ``stride`` is the side of a cell of the feature map in pixels of the input, see
     :func:`models.vgg16.add_convnet`, ``fc6_window`` the side of fc6's kernel in cells, ``dropout``
-    the share of fc6's outputs that training drops. With ``cached_convnet`` the convolutions are
+    the share of the outputs of fc6 and fc7 that training drops. With ``cached_convnet`` the convolutions are
     held and training reads what they give from disk (:mod:`objseg.convnet`), and with ``mirror``
     of half the pictures from their mirror images. ``start_lacks`` are layers that the pretrained
     file has no weights for, which start from their fillers. ``published`` is a folder of trained
@@ -223,6 +223,8 @@ PHOTO = replace(
         **SLIM.recipes,
         "lowres": Recipe(iterations=1500, step=1100, rate=0.001, **PHOTOGRAPHS, **CONVOLUTIONS),
         "highres": Recipe(iterations=400, step=250, rate=0.0003, **PHOTOGRAPHS),
+        "per-word": replace(SLIM.recipes["per-word"], **CONVOLUTIONS),
+        "mcg": replace(SLIM.recipes["mcg"], **CONVOLUTIONS),
     },
 )
 

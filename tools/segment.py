@@ -199,7 +199,7 @@ def fetch_convolutions_once():
     """Fetch the convolutions of the net for photographs, unless they are here."""
     item = read_manifest(REPOSITORY / "data" / "manifest.json")["vgg16-convolutions"]
     if not (REPOSITORY / item.files[0].path).is_file():
-        warn(f"the first use fetches {item.about}")
+        print("the first use fetches VGG-16's convolutions (60 MB)", file=sys.stderr)
         fetch_convolutions(item, REPOSITORY)
 
 
@@ -207,8 +207,6 @@ def main():
     """Segment every expression in every picture."""
     options = parse()
     size = SIZES[options.size]
-    if options.weights is None and size.published:
-        fetch_convolutions_once()
     configuration = configure(
         options.method, size, REPOSITORY / size.data, options.weights, options.gpu
     )
@@ -223,6 +221,8 @@ def main():
         raise UserError("nothing to segment: --words lists what the net knows, --guess segments "
                         "expressions without a known word too")
 
+    if options.weights is None and size.published:
+        fetch_convolutions_once()
     if origin(configuration.weights).get("images") == "drawn":
         warn("these weights have seen drawn images only; on a photograph their masks mean nothing")
     segmenter = Segmenter(
