@@ -38,11 +38,11 @@ class Size:
     is D_im of the paper (section 3.1), ``hidden`` is D_text (3.2), ``classifier`` is D_cls (3.3).
     ``stride`` is the side of a cell of the feature map in pixels of the input, see
     :func:`models.vgg16.add_convnet`, ``fc6_window`` the side of fc6's kernel in cells, ``dropout``
-    the share of the outputs of fc6 and fc7 that training drops. With ``cached_convnet`` the convolutions are
-    held and training reads what they give from disk (:mod:`objseg.convnet`), and with ``mirror``
-    of half the pictures from their mirror images. ``start_lacks`` are layers that the pretrained
-    file has no weights for, which start from their fillers. ``published`` is a folder of trained
-    weights that come with the project.
+    the share of the outputs of fc6 and fc7 that training drops. With ``cached_convnet`` the
+    convolutions are held and training reads what they give from disk (:mod:`objseg.convnet`). With
+    ``mirror`` it takes the mirror image of half the pictures. ``start_lacks`` are layers that the
+    pretrained file has no weights for, which start from their fillers. ``published`` is a folder of
+    trained weights that come with the project.
     ``crop`` is the side of a proposal's picture, ``frequent_words`` N of the per-word baseline and
     ``word_maps`` the side of the maps that it is trained on, ``phrase`` the width of GroundeR's
     embedding and LSTM, ``attention`` of its attention, ``feature_scale`` the factor of the trunk's
