@@ -16,6 +16,10 @@ class UserError(Exception):
     """
 
 
+class RanksError(UserError):
+    """Ranks of MPI that cannot go on together; the message says what to do."""
+
+
 def is_for_user(error: BaseException) -> bool:
     """Say whether ``error`` is a message for the user: a UserError, or the machine's state."""
     return isinstance(error, UserError) or (

@@ -14,8 +14,7 @@ import traceback
 import numpy as np
 from mpi4py import MPI
 
-from objseg.errors import is_for_user
-from objseg.parallel.ranks import RanksError
+from objseg.errors import RanksError, is_for_user
 
 POLL = 0.0005
 """Seconds between two looks at gradients on their way; MPI would spin on a core of its own."""

@@ -2,12 +2,6 @@
 
 import contextlib
 
-from objseg.errors import UserError
-
-
-class RanksError(UserError):
-    """Ranks that cannot go on together; the message says what to do."""
-
 
 class Alone:
     """Stands for :class:`objseg.parallel.mpi.Ranks` where there is one process, without MPI.

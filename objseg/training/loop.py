@@ -10,10 +10,10 @@ import numpy as np
 
 from objseg.caffe.names import LOSS, data_layer
 from objseg.caffe.weights import layer_not_finite
-from objseg.errors import UserError
+from objseg.errors import RanksError, UserError
 from objseg.files import Progress
 from objseg.parallel.prefetch import WorkerError
-from objseg.parallel.ranks import ALONE, RanksError
+from objseg.parallel.ranks import ALONE
 from objseg.training.cost import frozen_layers
 from objseg.training.interruption import Interruption
 
