@@ -23,8 +23,8 @@ from models.vgg16 import convnet_net
 from objseg.caffe.prototxt import prototxt
 from objseg.convnet.extraction import TYPES, Convnet, extract
 from objseg.data.dataset import Dataset
-from objseg.errors import UserError
 from objseg.files import REPOSITORY, write_text
+from objseg.methods.configuration import require_trunk
 
 
 def parse():
@@ -51,10 +51,7 @@ def main():
     size = SIZES[options.size]
     dataset = Dataset(options.data or REPOSITORY / size.data)
     weights = options.weights or REPOSITORY / size.pretrained
-    if not weights.is_file():
-        raise UserError(
-            f"{weights} does not exist; make it with: python {size.recipes['lowres'].start_command}"
-        )
+    require_trunk(weights, size)
     asked = dataset.all_images() if options.split == "all" else dataset.images(options.split)
     images = [image for image in asked if image.regions]
     mirrored = {image.id for image in dataset.images("train")}

@@ -15,6 +15,7 @@ from common import environment
 
 environment.enter()
 
+import itertools
 import os
 import re
 import sys
@@ -37,7 +38,6 @@ from objseg.methods.grabcut import refine
 from objseg.methods.nets import origin
 from objseg.methods.ours import Segmenter
 from objseg.plots import contact_sheet, overlay
-
 
 EXAMPLES = {
     "astronaut.png": ["person", "hair"],
@@ -138,24 +138,15 @@ def shorten(expression, length=60):
     return f'"{expression if len(expression) <= length else expression[:length - 1] + "…"}"'
 
 
-def free_name(out, image, expression):
-    """Return a stem of file names in ``out`` that no file has: plain and short."""
-    def plain(text):
-        return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "expression"
-
-    name = base = f"{plain(image.stem)}_{plain(expression)}"
-    repeat = 2
-    while (out / f"{name}_mask.png").exists():
-        name, repeat = f"{base}-{repeat}", repeat + 1
-    return name
+def plain(text):
+    """Return ``text`` as a short part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "expression"
 
 
-def free_sheet(out):
-    """Return the first of sheet.jpg, sheet-2.jpg ... in ``out`` that does not exist."""
-    path, repeat = out / "sheet.jpg", 2
-    while path.exists():
-        path, repeat = out / f"sheet-{repeat}.jpg", repeat + 1
-    return path
+def free_name(out, base, ending):
+    """Return the first of BASE, BASE-2, BASE-3 ... that with ``ending`` no file in ``out`` has."""
+    names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not (out / f"{name}{ending}").exists())
 
 
 def statistics(mask, score):
@@ -184,7 +175,8 @@ def segment(segmenter, path, expressions, options):
     scores = segmenter.scores(image, list(expressions.values()))
     for expression, score in zip(expressions, scores):
         mask = refine(image, score > 0) if options.refine else score > 0
-        name, drawn = free_name(options.out, path, expression), overlay(image, mask)
+        name = free_name(options.out, f"{plain(path.stem)}_{plain(expression)}", "_mask.png")
+        drawn = overlay(image, mask)
         write_png(options.out / f"{name}_mask.png", mask.astype(np.uint8) * 255)
         write_png(options.out / f"{name}_overlay.png", drawn)
         tiles.append((expression, drawn))
@@ -236,7 +228,7 @@ def main():
         except ImageError as error:
             unreadable.append(str(error))
     if tiles:
-        sheet = free_sheet(options.out)
+        sheet = options.out / f"{free_name(options.out, 'sheet', '.jpg')}.jpg"
         write_image(sheet, contact_sheet(tiles))
         print(f"all on one page: {sheet}")
     if unreadable:

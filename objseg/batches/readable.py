@@ -58,8 +58,8 @@ class ReadableGroups:
         self.convnet = None
         if convnet:
             self.convnet = ConvnetReader(convnet, self.dataset)
-            self.convnet.require(list({sample.image.id: sample.image for sample in self.samples}
-                                      .values()))  # now, not hours into the training
+            images = [image for image in self.dataset.images(self.split) if image.regions]
+            self.convnet.require(images)  # now, not hours into the training
 
     def read(self, batch: int, count: int) -> tuple[list[Group], list[str]]:
         """Read the ``count`` groups of batch number ``batch``.

@@ -39,10 +39,7 @@ def grabcut(image: np.ndarray, box) -> tuple[np.ndarray, str | None]:
         return rectangle, "degenerate box"
     # The labels that GC_INIT_WITH_RECT would set; a scaled box need not be whole pixels.
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    models = np.zeros((2, 1, 13 * MIXTURE))
-    cv2.setRNGSeed(SEED)
-    cv2.grabCut(image, labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    foreground = resize_nearest(labels == cv2.GC_PR_FGD, height, width) & rectangle
+    foreground = resize_nearest(_cut(image, labels) == cv2.GC_PR_FGD, height, width) & rectangle
     if not foreground.any():
         return rectangle, "empty result"
     return foreground, None
@@ -65,7 +62,13 @@ def refine(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return mask
     labels = np.where(small, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[inside > 0], labels[outside > 0] = cv2.GC_FGD, cv2.GC_BGD
+    found = np.isin(_cut(image, labels), (cv2.GC_FGD, cv2.GC_PR_FGD))
+    return resize_nearest(found, height, width)
+
+
+def _cut(image, labels):
+    """Run GrabCut from ``labels`` uint8 (H, W), which it changes; returns them."""
     models = np.zeros((2, 1, 13 * MIXTURE))
     cv2.setRNGSeed(SEED)
     cv2.grabCut(image, labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    return resize_nearest(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)), height, width)
+    return labels

@@ -236,7 +236,7 @@ def test_each_synonym_is_found_when_it_alone_has_a_row():
 
 
 def test_the_real_expressions_keep_their_words(referit):
-    """What has a row is not replaced, what replaces another word has one, and the order is kept."""
+    """Keep what has a row and the order; what replaces another word has a row."""
     words = Vocabulary.load(referit / "vocabulary_referit.txt")
     expressions = json.loads((referit / "referit_query_test.json").read_text()).values()
     for expression in [text for texts in expressions for text in texts][:5000]:
