@@ -32,7 +32,7 @@ def parse():
     parser = Parser(__doc__)
     add_size(parser)
     add_data(parser)
-    add_split(parser, "all", "all")
+    add_split(parser, "all")
     parser.add_argument("--weights", type=Path, metavar="FILE",
                         help="weights of the convolutions (default: those that the size's models "
                         "start from)")

@@ -31,7 +31,7 @@ def parse():
     parser.add_argument("--kind", choices=["boxes", "segments", "both"], default="both",
                         help="what to make: boxes for SCRC and GroundeR, segments for MCG")
     add_data(parser, REFERIT)
-    add_split(parser, "all", "all")
+    add_split(parser, "all")
     parser.add_argument("--count", type=positive, default=PROPOSALS, metavar="N",
                         help=f"proposals of an image at most (default: {PROPOSALS})")
     parser.add_argument("--published", type=Path, metavar="DIR",

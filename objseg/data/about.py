@@ -21,13 +21,15 @@ class About(NamedTuple):
     """Facts about a data set that every report of it tells; None where nobody has said.
 
     ``images`` are "drawn" or "photographs", ``expressions`` those of "people" or of a "program",
-    ``referit`` whether its test split is that of ReferIt, the paper's data set. In a joined set
-    whose sources differ, the first two name each, as "drawn and photographs".
+    ``referit`` whether its test split is that of ReferIt, the paper's data set, and ``benchmark``
+    the data set whose published results are about the same, such as "refcoco (unc)". In a joined
+    set whose sources differ, the first two name each, as "drawn and photographs".
     """
 
     images: str | None = None
     expressions: str | None = None
     referit: bool = False
+    benchmark: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -64,6 +66,11 @@ def read_about(raw: Path, annotations: Annotations) -> About:
     """
     if _is_referit(annotations):
         return About("photographs", "people", referit=True)
+    return read_facts(raw)
+
+
+def read_facts(raw: Path) -> About:
+    """Return the facts in the file about.json of a folder; About() where there is none."""
     path = raw / "about.json"
     if not path.is_file():
         return About()

@@ -31,10 +31,12 @@ def how_to_prepare(directory: Path) -> str:
                 for entry in sources.values()):
             return _how_to_join(directory, index)
         if isinstance(index.get("raw"), str):
-            words = ["--raw", _from_here(directory / index["raw"]), "--out", str(directory)]
+            words = ["--raw", _from_here(directory / index["raw"]), *index.get("options", ()),
+                     "--out", str(directory)]
             if index.get("image_dir") is None:
                 words.append("--annotations-only")
-            return _command("prepare_referit", *words, *_words(directory, index))
+            tool = index.get("tool", "prepare_referit")
+            return _command(tool, *words, *_words(directory, index))
     for name, command in KNOWN.items():
         if directory.resolve() == REPOSITORY / name:
             return command

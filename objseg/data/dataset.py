@@ -1,6 +1,7 @@
 """The prepared data set: images, regions, expressions, splits and masks, as tools read them."""
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +17,25 @@ from objseg.errors import UserError
 from objseg.files import digest, sha256
 
 VERSION = 3
-SPLITS = {"train": ("train",), "val": ("val",), "trainval": ("train", "val"), "test": ("test",)}
-"""The splits that can be asked for, and the splits in the index that make each of them."""
-
 
 class DatasetError(UserError):
     """A prepared data set that is missing or broken; says which file and what to run."""
+
+
+def named_splits(parts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the splits that can be asked for, and which ``parts`` of the index make each of them.
+
+    There are always train, val, trainval and test, the last of all parts whose names begin so. A
+    part "testA" makes a split testA as well, and "testAB" is a part of the splits testA and testB.
+    """
+    tests = [part for part in dict.fromkeys(parts) if part.startswith("test")]
+    letters = sorted({letter for part in tests for letter in part.removeprefix("test")})
+    return {
+        "train": ("train",), "val": ("val",), "trainval": ("train", "val"),
+        "test": tuple(tests or ("test",)),
+        **{f"test{letter}": tuple(part for part in tests if letter in part.removeprefix("test"))
+           for letter in letters},
+    }
 
 
 class Region(NamedTuple):
@@ -110,14 +124,14 @@ class Dataset:
             regions[entry["image"]].append(
                 Region(region, tuple(entry["box"]), tuple(entry["expressions"]))
             )
-        images = {"train": [], "val": [], "test": []}
+        images = {"train": [], "val": [], "test": []}  # and others, such as "testA"
         for image, entry in index["images"].items():
             source = entry.get("source", "")
             folder = self.sources[source].images
             path = folder and folder / entry["file"]
             # a set of annotations alone has no checksums
             checksums = (entry["sha256"], entry["masks"]) if path else (None, None)
-            images[entry["split"]].append(
+            images.setdefault(entry["split"], []).append(
                 Image(image, path, entry["width"], entry["height"], tuple(regions[image]),
                       *checksums, source)
             )
@@ -158,13 +172,16 @@ class Dataset:
         return Vocabulary.load(path)
 
     def images(self, split: str) -> list[Image]:
-        """List the Images of ``split`` (train, val, trainval, test) in the split list's order.
+        """List the Images of ``split``, one of :func:`named_splits`, in the split list's order.
 
         trainval is train followed by val. Images without regions are part of the list.
         """
-        if split not in SPLITS:
-            raise DatasetError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
-        return [image for part in SPLITS[split] for image in self._images[part]]
+        splits = named_splits(self._images)
+        if split not in splits:
+            raise DatasetError(
+                f"{self.directory}: no split {split!r}; expected one of {', '.join(splits)}"
+            )
+        return [image for part in splits[split] for image in self._images[part]]
 
     def all_images(self) -> list[Image]:
         """List the Images of every split, in the order train, val, test."""

@@ -9,6 +9,7 @@ from objseg.data.dataset import VERSION, Dataset, DatasetError, read_index
 from objseg.data.expressions import MIN_COUNT, Vocabulary
 from objseg.data.packing import PrepareError
 from objseg.data.prepare import portable, remove_masks, write_index
+from objseg.data.summary import count_shared_pictures
 
 
 def join(
@@ -44,7 +45,7 @@ def join(
     notes = Counter()
     for dataset in datasets:
         notes += _add(dataset, index)
-    notes["picture in more than one split"] = _count_shared_pictures(index)
+    notes["picture in more than one split"] = count_shared_pictures(index)
     write_index(out, index, " and ".join(index["sources"]), vocabulary, notes)
     return index
 
@@ -99,12 +100,3 @@ def _add(dataset: Dataset, index: dict) -> Counter:
     index["regions"] |= added["regions"]
     index["skipped"] += added["skipped"]
     return Counter(added["summary"]["notes"])
-
-
-def _count_shared_pictures(index: dict) -> int:
-    """Count the pictures, by content, that more than one split holds."""
-    splits = {}
-    for entry in index["images"].values():
-        if "sha256" in entry:
-            splits.setdefault(entry["sha256"], set()).add(entry["split"])
-    return sum(len(found) > 1 for found in splits.values())

@@ -1,4 +1,4 @@
-"""Region masks: reading ReferIt's MATLAB files, boxes, and the prepared set's lossless packing."""
+"""Region masks: reading mask files, boxes, and the prepared set's lossless packing."""
 
 import hashlib
 import json
@@ -41,6 +41,35 @@ def read_mat(path: Path) -> np.ndarray:
             f"{path}: {VARIABLE} is {dtype} of shape {shape}, expected a matrix of numbers"
         )
     return matrix == 0
+
+
+def read_mask_image(path: Path) -> np.ndarray:
+    """Read a mask that is a picture, such as a PNG, and return the region as bool (H, W).
+
+    **Black is outside**, and one other colour, as white, is inside. Raises MaskError for a missing
+    or damaged file, for shades or several colours, and for transparent pixels.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except OSError as error:
+        raise MaskError(f"{path}: {error.strerror}") from error
+    except cv2.error as error:  # more pixels than OpenCV allocates
+        raise MaskError(f"{path}: OpenCV refuses the picture ({error.err})") from error
+    if image is None:
+        raise MaskError(f"{path}: not a picture, or a damaged one; expected a PNG")
+    colours = np.atleast_3d(image)  # (H, W, channels)
+    if colours.shape[2] in (2, 4):
+        if (colours[:, :, -1] != np.iinfo(colours.dtype).max).any():
+            raise MaskError(f"{path}: has transparent pixels; expected black and one other colour")
+        colours = colours[:, :, :-1]
+    inside = colours.any(axis=2)
+    if (others := colours[inside]).size and (others != others[0]).any():
+        raise MaskError(
+            f"{path}: not binary: has {len(np.unique(others, axis=0))} colours beside black; "
+            "expected black outside and one other colour, as white, inside"
+        )
+    return inside
 
 
 def resize_nearest(mask: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One image and the masks of its regions: from ReferIt's files to a file of the prepared set."""
+"""One image and the masks of its regions: from raw data to a file of the prepared set."""
 
 import json
 import re
@@ -6,29 +6,15 @@ import zipfile
 from pathlib import Path
 
 from objseg.data.images import ImageError, read_image
-from objseg.data.masks import (
-    MaskError,
-    bounding_box,
-    load_note,
-    read_mat,
-    resize_nearest,
-    save_masks,
-)
-from objseg.errors import UserError
+from objseg.data.layout import Layout, PrepareError
+from objseg.data.masks import MaskError, bounding_box, load_note, resize_nearest, save_masks
 from objseg.files import sha256
 
 FORMAT = 3
 """Raise it when the same raw files come to give other packed masks."""
 
-ENDINGS = (".jpg", ".jpeg", ".png")
-"""Endings under which an image is looked for."""
 
-
-class PrepareError(UserError):
-    """Raw data that cannot be prepared; says what is missing and what to do."""
-
-
-def pack_image(raw: Path, out: Path, image: str, regions: list[str]) -> dict:
+def pack_image(layout: Layout, out: Path, image: str, regions: list[str]) -> dict:
     """Check one image and pack the masks of its ``regions`` into ``out``/masks.
 
     Returns a record: ``image`` is the entry for index.json without its split, or None when the
@@ -37,17 +23,13 @@ def pack_image(raw: Path, out: Path, image: str, regions: list[str]) -> dict:
     cannot be used to [reason, detail]. A packed file is kept when it was made from the same
     content. Raises PrepareError where it would replace a file of somebody else's.
     """
-    paths = (raw / "images" / (image + ending) for ending in ENDINGS)
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        return _unusable(image, "image missing", f"no file {raw / 'images' / image}.jpg")
+    path = layout.picture(image)
+    if not path.is_file():
+        return _unusable(image, "image missing", f"no file {path}")
     target = out / "masks" / f"{image}.npz"
-    sources = {region: raw / "mask" / f"{region}.mat" for region in regions}
-    digest = sha256(path)
-    fingerprint = [
-        FORMAT, path.name, digest,
-        {region: sha256(source) if source.is_file() else None for region, source in sources.items()}
-    ]
+    digest, name = sha256(path), path.relative_to(layout.images).as_posix()
+    sources = {region: layout.mask_digest(region) for region in regions}
+    fingerprint = [FORMAT, name, digest, sources]
     note, packed = _read_note(target)
     if note.get("fingerprint") == fingerprint:
         record = note["record"]
@@ -61,8 +43,8 @@ def pack_image(raw: Path, out: Path, image: str, regions: list[str]) -> dict:
             height, width = read_image(path).shape[:2]
         except ImageError as error:
             return _unusable(image, "image unreadable", str(error))
-        entry = {"file": path.name, "sha256": digest, "width": width, "height": height}
-        record, masks = _read_regions(sources, height, width)
+        entry = {"file": name, "sha256": digest, "width": width, "height": height}
+        record, masks = _read_regions(layout, sources, height, width)
         record["image"] = entry
         note = json.dumps({"fingerprint": fingerprint, "record": record})
         packed = save_masks(target, masks, (height, width), note)
@@ -74,18 +56,21 @@ def _unusable(image: str, reason: str, detail: str) -> dict:
     return {"image": None, "boxes": {}, "resized": 0, "problems": {image: [reason, detail]}}
 
 
-def _read_regions(sources: dict[str, Path], height: int, width: int) -> tuple[dict, dict]:
-    """Read MATLAB masks; returns the record without its ``image``, and the masks that are usable.
+def _read_regions(
+    layout: Layout, sources: dict[str, str | None], height: int, width: int
+) -> tuple[dict, dict]:
+    """Read the masks of the regions ``sources``, {region id: digest, None where there is no mask}.
 
-    A mask of another size than the image's is resized to it.
+    Returns the record without its ``image``, and the masks that are usable. A mask of another size
+    than the image's is resized to it.
     """
     record, masks = {"boxes": {}, "resized": 0, "problems": {}}, {}
     for region, source in sources.items():
-        if not source.is_file():
-            record["problems"][region] = ["mask missing", f"no file {source}"]
+        if source is None:
+            record["problems"][region] = ["mask missing", f"no file {layout.mask_place(region)}"]
             continue
         try:
-            mask = read_mat(source)
+            mask = layout.mask(region)
         except MaskError as error:
             record["problems"][region] = ["mask unreadable", str(error)]
             continue
@@ -95,7 +80,7 @@ def _read_regions(sources: dict[str, Path], height: int, width: int) -> tuple[di
         box = bounding_box(mask)
         if box is None:
             record["problems"][region] = \
-                ["mask empty", f"{source} has no foreground (no zero in segimg_t)"]
+                ["mask empty", f"{layout.mask_place(region)} marks no pixel"]
             continue
         masks[region], record["boxes"][region] = mask, box
     return record, masks

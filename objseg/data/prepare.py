@@ -1,4 +1,4 @@
-"""From ReferIt as it lies on disk to the prepared data set that ``objseg.data.dataset`` reads."""
+"""From a raw data set to the prepared one that ``objseg.data.dataset`` reads."""
 
 import contextlib
 import hashlib
@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Container
 from pathlib import Path
 
-from objseg.data.about import read_about
 from objseg.data.dataset import VERSION
 from objseg.data.expressions import MIN_COUNT, Vocabulary
-from objseg.data.packing import PrepareError, is_ours, pack_image
-from objseg.data.raw import Annotations, read_annotations
+from objseg.data.layout import Layout, PrepareError
+from objseg.data.packing import is_ours, pack_image
+from objseg.data.raw import Annotations
+from objseg.data.referit import Referit
 from objseg.data.summary import (
     count_problems,
+    count_shared_pictures,
     describe,
     expressions_of,
     list_skipped,
@@ -26,15 +28,15 @@ from objseg.parallel.prefetch import Prefetcher
 
 
 def prepare(
-    raw: str | Path, out: str | Path, vocabulary: Vocabulary | None = None,
+    raw: str | Path | Layout, out: str | Path, vocabulary: Vocabulary | None = None,
     min_count: int = MIN_COUNT, annotations_only: bool = False, workers: int | None = None,
 ) -> dict:
     """Turn the raw data set in ``raw`` into the prepared one in ``out`` and return its index.
 
-    ``vocabulary`` is used if given, else one is built from the trainval expressions with
-    ``min_count``; a test split alone gets none. ``annotations_only`` takes sizes and boxes from the
-    authors' JSON files and writes no masks. ``workers`` processes decode images and masks (default:
-    one a core).
+    ``raw`` is a Layout, or a folder in ReferIt's layout. ``vocabulary`` is used if given, else one
+    is built from the trainval expressions with ``min_count``; a test split alone gets none.
+    ``annotations_only`` takes sizes and boxes from the JSON files of ReferIt's authors and writes
+    no masks. ``workers`` processes decode images and masks (default: one a core).
 
     Everything is decided by content: packed masks of the same pictures and masks are kept, so that
     an interrupted run continues, and a file is written only when its bytes change. index.json
@@ -44,28 +46,31 @@ def prepare(
 
     Raises AnnotationError and PrepareError when there is nothing sound to prepare.
     """
-    raw, out = Path(raw), Path(out)
-    annotations = read_annotations(raw)
-    about = read_about(raw, annotations)
+    layout, out = raw if isinstance(raw, Layout) else Referit(raw), Path(out)
+    annotations = layout.annotations
     regions = annotations.regions_by_image()
     if annotations_only:
-        records = _records_from_json(raw, annotations, regions)
+        records = _records_from_json(layout.path, annotations, regions)
     else:
-        records = _pack_images(raw, out, regions, workers or available_cores())
+        records = _pack_images(layout, out, regions, workers or available_cores())
     index = {
         "version": VERSION,
-        "raw": portable(raw, out),
-        "image_dir": None if annotations_only else portable(raw / "images", out),
-        "about": about._asdict(),
+        "raw": portable(layout.path, out),
+        **layout.recipe,
+        "image_dir": None if annotations_only else portable(layout.images, out),
+        "about": layout.about._asdict(),
         "min_count": None if vocabulary else min_count,
         **_entries(annotations, regions, records),
     }
+    if any("split" in entry for entry in index["skipped"]):  # results would be about less
+        index["about"]["benchmark"] = None
     if not index["regions"]:
         first = "".join(f"; the first problem: {line}" for line in list_skipped(index)[:1])
-        raise PrepareError(f"{raw}: no region of any split could be used{first}")
+        raise PrepareError(f"{layout.path}: no region of any split could be used{first}")
     notes = count_problems(index, annotations) + Counter({
         "image without expression": list(regions.values()).count([]),
         "mask resized to its image": sum(record["resized"] for record in records.values()),
+        "picture in more than one split": count_shared_pictures(index),
     })
     write_index(out, index, annotations.source, vocabulary, notes)
     return index
@@ -96,20 +101,15 @@ def _records_from_json(
 
 
 def _pack_images(
-    raw: Path, out: Path, regions: dict[str, list[str]], workers: int
+    layout: Layout, out: Path, regions: dict[str, list[str]], workers: int
 ) -> dict[str, dict]:
     """Run ``pack_image`` over all images; deletes prepare's files of images not in the set."""
-    for folder in "images", "mask":
-        if not (raw / folder).is_dir():
-            raise PrepareError(
-                f"{raw / folder}: no such folder; expected ReferIt's images/ and mask/ in {raw} "
-                "(--annotations-only prepares expressions and counts without them)"
-            )
+    layout.check_folders()
     remove_masks(out, regions)  # those of an earlier split list
     tasks, records = list(regions.items()), {}
 
     def pack(number):
-        return pack_image(raw, out, *tasks[number])
+        return pack_image(layout, out, *tasks[number])
 
     if workers == 1:
         stream = (pack(number) for number in range(len(tasks)))

@@ -26,10 +26,10 @@ class AnnotationError(UserError):
 
 @dataclass
 class Annotations:
-    """The content of ReferIt's text files.
+    """Splits and expressions; of ReferIt, the content of its text files.
 
     ``source`` names the files that the expressions come from. ``splits`` is
-    ``{"train" | "val" | "test": [image id]}``; ``expressions`` ``{region id: [str]}``, where a
+    ``{"train" | "val" | "test…": [image id]}``; ``expressions`` ``{region id: [str]}``, where a
     region id is "<image id>_<number>"; ``boxes`` ``{region id: [xmin, ymin, xmax, ymax]}`` in
     inclusive pixels and ``sizes`` ``{image id: [width, height]}``, both empty without JSON files.
     ``problems`` lists (place, reason) of each entry passed over and ``counts`` counts them by
@@ -217,7 +217,7 @@ def _whole(text):
 
 def _read_texts(path):
     """Read ``{name: [str]}``."""
-    content = _read_json(path)
+    content = read_json(path)
     for name, texts in content.items():
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise AnnotationError(f"{path}: {name}: expected a list of texts")
@@ -226,7 +226,7 @@ def _read_texts(path):
 
 def _read_numbers(path, count):
     """Read ``{name: [count numbers]}``."""
-    content = _read_json(path)
+    content = read_json(path)
     for name, numbers in content.items():
         if not isinstance(numbers, list) or len(numbers) != count or \
                 not all(isinstance(n, (int, float)) and isfinite(n) for n in numbers):
@@ -234,7 +234,8 @@ def _read_numbers(path, count):
     return {name: [int(number) for number in numbers] for name, numbers in content.items()}
 
 
-def _read_json(path):
+def read_json(path: Path) -> dict:
+    """Read a JSON file that holds an object; raises AnnotationError for another one."""
     try:
         content = json.loads(decode(path.read_bytes())[0])
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from objseg.data.dataset import SPLITS
+from objseg.data.dataset import named_splits
 from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
 from objseg.data.raw import Annotations
 
@@ -16,7 +16,7 @@ def summarize(index: dict, source: str, vocabulary: Vocabulary | None, notes: Co
     return {
         "source": source,
         "annotations only": not any("sha256" in entry for entry in index["images"].values()),
-        "splits": {name: _count_split(index, parts) for name, parts in SPLITS.items()},
+        "splits": {name: _count_split(index, parts) for name, parts in _splits(index).items()},
         "notes": {reason: number for reason, number in sorted(notes.items()) if number},
         **_count_words(index, vocabulary),
     }
@@ -36,14 +36,28 @@ def count_problems(index: dict, annotations: Annotations) -> Counter:
     return notes
 
 
+def count_shared_pictures(index: dict) -> int:
+    """Count the pictures, by content, that more than one split holds."""
+    splits = {}
+    for entry in index["images"].values():
+        if "sha256" in entry:
+            splits.setdefault(entry["sha256"], set()).add(entry["split"])
+    return sum(len(found) > 1 for found in splits.values())
+
+
 def expressions_of(index: dict, name: str) -> list[str]:
-    """List the expressions of a split, one of SPLITS."""
+    """List the expressions of a split, one of :func:`objseg.data.dataset.named_splits`."""
+    parts = _splits(index)[name]
     return [
         expression
         for region in index["regions"].values()
-        if index["images"][region["image"]]["split"] in SPLITS[name]
+        if index["images"][region["image"]]["split"] in parts
         for expression in region["expressions"]
     ]
+
+
+def _splits(index: dict) -> dict[str, tuple[str, ...]]:
+    return named_splits(entry["split"] for entry in index["images"].values())
 
 
 def _count_split(index: dict, parts: tuple[str, ...]) -> dict[str, int]:

@@ -91,7 +91,8 @@ def test_samples_go_by_image_region_and_expression(prepared):
 
 
 def test_an_unknown_split_is_refused(prepared):
-    with pytest.raises(DatasetError, match="'dev': expected one of train, val, trainval, test"):
+    message = "no split 'dev'; expected one of train, val, trainval, test"
+    with pytest.raises(DatasetError, match=message):
         Dataset(prepared).images("dev")
 
 

@@ -10,7 +10,7 @@ from support.commands import run_tool
 from support.raw_data import Raw
 
 from objseg.data.about import About
-from objseg.data.dataset import SPLITS, Dataset, DatasetError
+from objseg.data.dataset import Dataset, DatasetError, named_splits
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.data.join import join
 from objseg.data.packing import PrepareError
@@ -42,7 +42,7 @@ def content(folder):
 def test_a_joined_set_holds_what_its_sources_hold(joined, tmp_path):
     parts = [Dataset(tmp_path / name) for name in "ab"]
     dataset = Dataset(joined)
-    for split in SPLITS:
+    for split in named_splits(()):
         images = dataset.images(split)
         if split != "trainval":  # which is train, then val
             assert [sample[1:] for sample in dataset.samples(split)] == \

@@ -435,8 +435,8 @@ def test_a_full_disk_is_the_users_error(raw, ready, monkeypatch, workers):
 
 
 def test_a_killed_worker_is_reported(raw, ready, monkeypatch):
-    from objseg.data import packing as module
-    monkeypatch.setattr(module, "read_mat", lambda path: os.kill(os.getpid(), 9))
+    from objseg.data import referit as module
+    monkeypatch.setitem(module.MASKS, ".mat", lambda path: os.kill(os.getpid(), 9))
     with pytest.raises(WorkerError, match="exit code -9.*memory ran out"):
         ready(workers=2)
 

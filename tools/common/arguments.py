@@ -64,10 +64,11 @@ def add_data(parser: argparse.ArgumentParser, default: Path | None = None):
                         help="prepared data set" + ("" if default else sizes))
 
 
-def add_split(parser: argparse.ArgumentParser, default: str, *others: str):
-    """Add --split: the name of a part of the data set, or of the ``others``."""
-    parser.add_argument("--split", choices=("train", "val", "trainval", "test", *others),
-                        default=default, help="part of the data set")
+def add_split(parser: argparse.ArgumentParser, default: str):
+    """Add --split, the name of a split of the data set."""
+    parser.add_argument("--split", default=default, metavar="NAME",
+                        help="part of the data set: train, val, trainval or test; testA, testB and "
+                        "such where it has them")
 
 
 def add_device(parser: argparse.ArgumentParser, verb: str = "compute"):

@@ -1,0 +1,320 @@
+import json
+import os
+import pickle
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+from support.commands import run_tool
+from support.refer_data import HEIGHT, WIDTH, ReferData, pickled, rectangle
+
+from objseg.data.about import About
+from objseg.data.dataset import Dataset, DatasetError
+from objseg.data.plain_pickle import read_pickle
+from objseg.data.prepare import PrepareError, prepare
+from objseg.data.raw import AnnotationError
+from objseg.data.refer import Refer
+from objseg.data.refer_counts import PUBLISHED, Count, describe_counts, is_published
+from objseg.files import REPOSITORY
+
+
+@pytest.fixture
+def data(tmp_path):
+    return ReferData(tmp_path / "raw")
+
+
+@pytest.fixture
+def ready(data, tmp_path):
+    """Write the changed data, prepare it and return (index, Dataset)."""
+    def run(data=data, split_by="unc"):
+        data.write()
+        layout = Refer(data.folder, data.dataset, split_by)
+        index = prepare(layout, tmp_path / "out", workers=1)
+        return index, Dataset(tmp_path / "out")
+    return run
+
+
+def names(images):
+    return [image.id for image in images]
+
+
+def test_the_prepared_set_holds_what_the_files_say(ready):
+    index, dataset = ready()
+    assert not index["skipped"] and not index["summary"]["notes"]
+    assert names(dataset.images("train")) == ["1001", "1002"]
+    assert names(dataset.images("testA")) == ["1004"]
+    assert names(dataset.images("testB")) == ["1005"]
+    assert names(dataset.images("test")) == ["1004", "1005"]
+    assert names(dataset.all_images()) == ["1001", "1002", "1003", "1004", "1005"]
+    sample = dataset.samples("testB")[0]
+    assert sample.expression == "man 5" and sample.region.id == "1005_5"
+    assert dataset.about == About("photographs", "people")
+    pixels, masks = dataset.pixels_and_masks(sample.image)
+    assert pixels.shape == (HEIGHT, WIDTH, 3) and abs(int(pixels.mean()) - 100) <= 1
+    expected = np.zeros((HEIGHT, WIDTH), bool)
+    expected[3:7, 2:7] = True
+    np.testing.assert_array_equal(masks["1005_5"], expected)
+    assert sample.region.box == (2, 3, 6, 6)
+    with pytest.raises(DatasetError, match="no split 'testC'.*test, testA, testB"):
+        dataset.images("testC")
+
+
+def test_the_counts_of_a_split_are_those_of_its_parts(ready):
+    index, _ = ready()
+    counts = {name: (count["images"], count["regions"], count["expressions"])
+              for name, count in index["summary"]["splits"].items()}
+    assert counts == {"train": (2, 2, 4), "val": (1, 1, 2), "trainval": (3, 3, 6),
+                      "test": (2, 2, 4), "testA": (1, 1, 2), "testB": (1, 1, 2)}
+
+
+def test_an_image_in_two_splits_is_two_images(tmp_path, ready):
+    data = ReferData(tmp_path / "other", "refcocog", "google", splits=("train", "val"))
+    data.instances["annotations"].append(
+        {**data.annotation(3, [rectangle(0, 0, 4, 4)]), "image_id": 1001}
+    )
+    data.refs.append(data.ref(3, "val", image_id=1001))
+    index, dataset = ready(data, "google")
+    assert names(dataset.images("train")) == ["1001-train"]
+    assert names(dataset.images("val")) == ["1002", "1001-val"]
+    assert [region.id for region in dataset.images("val")[1].regions] == ["1001-val_3"]
+    assert dataset.masks(dataset.images("val")[1])["1001-val_3"].sum() == 16
+    assert index["summary"]["notes"] == {"picture in more than one split": 1}
+
+
+def test_refclef_has_run_lengths_and_splits_of_two_letters(tmp_path, ready):
+    mask = np.random.RandomState(0).rand(HEIGHT, WIDTH) < 0.5
+    runs = coco.encode(np.asfortranarray(mask, np.uint8))
+    data = ReferData(tmp_path / "other", "refclef", images="images/saiapr_tc-12",
+                     splits=("train", "testA", "testAB", "testBC"))
+    data.instances["annotations"][2]["segmentation"] = [{**runs, "counts": runs["counts"].decode()}]
+    _, dataset = ready(data)
+    assert {split: names(dataset.images(split)) for split in ("testA", "testB", "testC", "test")} \
+        == {"testA": ["1002", "1003"], "testB": ["1003", "1004"], "testC": ["1004"],
+            "test": ["1002", "1003", "1004"]}
+    np.testing.assert_array_equal(dataset.masks(dataset.images("testB")[0])["1003_3"], mask)
+
+
+def test_texts_of_python_2_and_3_are_the_same(data, ready, tmp_path):
+    for ref, text in zip(data.refs, ("café", "男の人", "naïve — man", "plain", "ÿ")):
+        ref["sentences"][0]["sent"] = text
+    _, first = ready()
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        data.refs_file.write_bytes(pickle.dumps(data.refs, protocol))
+        prepare(Refer(data.folder, "refcoco", "unc"), tmp_path / "again", workers=1)
+        again = Dataset(tmp_path / "again")
+        expressions = [sample.expression for sample in again.samples("train")]
+        assert expressions[::2] == ["café", "男の人"]
+        assert again.identity == first.identity
+
+
+def test_a_sentence_that_cleaning_emptied_is_as_it_was_typed(data, ready):
+    data.refs[0]["sentences"][0].update(sent=" ", raw="?!")
+    data.refs[1]["sentences"][1].update(sent="", raw="")
+    index, dataset = ready()
+    assert [sample.expression for sample in dataset.samples("train")] == \
+        ["?!", "the man on the left", "man 2"]
+    assert index["summary"]["notes"] == {"blank expression": 1}
+
+
+# What cannot be used
+
+
+@pytest.mark.parametrize("change, reason", [
+    (dict(ann_id=9), "ref of an unknown annotation"),
+    (dict(image_id=1001), "ref of another image than its annotation"),
+    (dict(split="dev"), "ref of an unknown split"), (dict(ref_id=1), "repeated ref"),
+])
+def test_a_ref_that_fits_nothing_is_passed_over(data, ready, change, reason):
+    data.refs[1].update(change)
+    index, dataset = ready()
+    assert names(dataset.images("train")) == ["1001"]
+    assert index["summary"]["notes"] == {reason: 1}
+    (entry,) = index["skipped"]
+    assert entry["what"].startswith("refs(unc).p, ref ") and entry["reason"] == reason
+
+
+@pytest.mark.parametrize("segmentation, reason, detail", [
+    ([], "mask unreadable", "instances.json, annotation 102: its segmentation is"),
+    ([[1, 2, 3, 4]], "mask unreadable", "annotation 102: a polygon"),
+    ({"size": [1, 1], "counts": [1]}, "mask unreadable", "annotation 102: its run lengths"),
+    ([rectangle(100, 100, 200, 200)], "mask empty", "annotation 102 marks no pixel"),
+])
+def test_a_region_without_a_mask_is_skipped(data, ready, segmentation, reason, detail):
+    data.instances["annotations"][1]["segmentation"] = segmentation
+    index, dataset = ready()
+    (entry,) = index["skipped"]
+    assert entry["what"] == "region 1002_2" and entry["reason"] == reason
+    assert detail in entry["detail"] and entry["expressions"] == 2
+    assert len(dataset.samples("train")) == 2
+
+
+def test_a_missing_picture_is_named(data, ready):
+    (data.images / "COCO_train2014_000000000002.jpg").unlink()
+    index, _ = ready()
+    assert index["skipped"][0]["reason"] == "image missing"
+    assert index["skipped"][0]["detail"].endswith("train2014/COCO_train2014_000000000002.jpg")
+
+
+@pytest.mark.parametrize("path, value, message", [
+    (("images",), {}, "images is a dict; expected a list"),
+    (("images", 0, "id"), "1001", "entry 1 of images; expected id, of type int"),
+    (("images", 1, "id"), 1001, "entry 2 of images has the id 1001 of another"),
+    (("images", 0, "height"), 0, "image 1001: 30 x 0 pixels; expected 1 to"),
+    (("images", 0, "height"), 10**12, "image 1001: .* pixels; expected 1 to"),
+    (("images", 0, "file_name"), "../../secret.jpg", "image 1001: file_name '../../secret.jpg'"),
+    (("images", 0, "file_name"), "/etc/secret.jpg", "image 1001: file_name '/etc/secret.jpg'"),
+    (("annotations", 0, "image_id"), 7, "annotation 101: image_id 7; expected the id of one"),
+    (("annotations", 2), None, "entry 3 of annotations; expected id"),
+])
+def test_broken_instances_are_refused(data, path, value, message):
+    place = data.instances
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    data.write()
+    with pytest.raises(AnnotationError, match=f"instances.json: {message}"):
+        Refer(data.folder, "refcoco", "unc")
+
+
+@pytest.mark.parametrize("content, message", [
+    ({"refs": []}, "holds a dict; expected a list"),
+    ([3], "ref 1: ref_id is nothing; expected int"),
+    ([{"ref_id": 1, "ann_id": "2"}], "ref 1: ann_id is str; expected int"),
+    ([{"ref_id": 1, "ann_id": 2, "image_id": 3, "sentences": [{"sent": 4}]}],
+     "ref 1, a sentence: sent is int; expected str"),
+    ([{"ref_id": 1, "ann_id": 2, "image_id": 3, "sentences": []}], "ref 1: split is nothing"),
+])
+def test_broken_refs_are_refused(data, content, message):
+    data.refs_file.write_bytes(pickled(content))
+    with pytest.raises(AnnotationError, match=message):
+        Refer(data.folder, "refcoco", "unc")
+
+
+def test_missing_files_are_named(data, ready):
+    with pytest.raises(AnnotationError, match="refcocog split by unc.*expected umd or google"):
+        Refer(data.folder, "refcocog", "unc")
+    with pytest.raises(AnnotationError, match=r"refs\(google\).p: No such file"):
+        Refer(data.folder, "refcoco", "google")
+    data.images.rename(data.folder / "elsewhere")
+    with pytest.raises(PrepareError, match="train2014: no such folder.*--images"):
+        ready()
+
+
+# Hostile pickles
+
+
+class Touch:
+    """Pickles as a call that makes a file."""
+
+    def __init__(self, path, call):
+        self.path, self.call = path, call
+
+    def __reduce__(self):
+        if self.call is os.system:
+            return os.system, (f"touch {shlex.quote(str(self.path))}",)
+        return self.call, (f"open({str(self.path)!r}, 'w')",)
+
+
+@pytest.mark.parametrize("call", [os.system, eval, exec])
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_cannot_run_anything(tmp_path, call, protocol):
+    path, touched = tmp_path / "refs(unc).p", tmp_path / "touched"
+    content = pickle.dumps([{"ref_id": Touch(touched, call)}], protocol)
+    pickle.loads(content)
+    assert touched.exists()  # it would
+    touched.unlink()
+    path.write_bytes(content)
+    with pytest.raises(AnnotationError, match=f"asks for .*{call.__name__}, and only lists"):
+        read_pickle(path)
+    assert not touched.exists()
+
+
+@pytest.mark.parametrize("content, message", [
+    (b"(S'touch /tmp/x'\nios\nsystem\n.", "asks for os.system"),  # an old way to call
+    (b"Pname\n.", "persistent"), (b"", "Ran out of input"),
+    (pickled([{"ref_id": 1}])[:-5], "not a pickle file of plain values"),
+    (b"GIF89a", "not a pickle file"),
+    (pickle.dumps({1, 2}, 2), "asks for __builtin__.set"),
+    (pickle.dumps([np.int64(3)]), "asks for numpy"),
+    (b"\x80\x04\x8e" + (2**62).to_bytes(8, "little"), "not a pickle file"),
+])
+def test_other_pickles_are_refused(tmp_path, content, message):
+    (tmp_path / "file.p").write_bytes(content)
+    with pytest.raises(AnnotationError, match=f"file.p: .*{message}"):
+        read_pickle(tmp_path / "file.p")
+
+
+# The published counts
+
+
+@pytest.mark.parametrize("benchmark, total", [
+    # the first from pyReferDemo.ipynb of the toolbox; the papers have the others, too
+    ("refcoco (unc)", Count(50000, 19994, 142210)), ("refcoco+ (unc)", Count(49856, 19992)),
+    ("refcocog (umd)", Count(49822, 25799)), ("refcoco (google)", Count(50000, None)),
+])
+def test_the_published_counts_add_up_to_the_published_totals(benchmark, total):
+    for name, expected in total._asdict().items():
+        if expected is not None:
+            assert sum(getattr(count, name) for count in PUBLISHED[benchmark].values()) == expected
+
+
+def test_only_the_published_counts_make_a_benchmark(data, ready, monkeypatch):
+    published = PUBLISHED["refcoco (unc)"]
+    assert is_published("refcoco (unc)", published)
+    assert not is_published("refcoco (unc)", {**published, "val": Count(3811, 1500, 10833)})
+    assert not is_published("refcoco (unc)", {"val": published["val"]})
+    assert not is_published("refclef (unc)", {})
+    counts = Refer(data.folder, "refcoco", "unc").counts
+    assert counts["train"] == Count(2, 2, 4) and counts["testB"] == Count(1, 1, 2)
+    monkeypatch.setitem(PUBLISHED, "refcoco (unc)", counts)
+    assert ready()[1].about.benchmark == "refcoco (unc)"
+    (data.images / "COCO_train2014_000000000004.jpg").unlink()
+    assert ready()[1].about.benchmark is None  # results would be about less
+
+
+def test_counts_are_shown_beside_the_published_ones():
+    whole = {split: count._replace(expressions=7)
+             for split, count in PUBLISHED["refcocog (umd)"].items()}
+    lines = describe_counts("refcocog (umd)", whole)
+    assert lines[1].split() == ["train", "42,226", "42,226", "21,899", "21,899", "7", "-"]
+    assert "the counts are the published ones" in lines
+    lines = describe_counts("refcocog (umd)", {"val": Count(1, 1, 2)})
+    assert any(line.split()[:5] == ["val", "1", "2,573", "1", "1,300"] for line in lines)
+    assert any("not the published counts" in line for line in lines)
+    assert "no published counts of refclef (unc)" in describe_counts("refclef (unc)", {})[-1]
+
+
+# The tool
+
+
+def test_the_tool_prepares_what_other_tools_read(data, tmp_path):
+    out = tmp_path / "set"
+    words = ("--data", data.folder, "--dataset", "refcoco", "--split-by", "unc", "--out", out)
+    done = run_tool("tools/prepare_refer.py", *words)
+    assert "these are not the published counts of refcoco (unc)" in done.stdout
+    assert "testA              1         1            2" in done.stdout
+    for split, samples in ("testA", 2), ("test", 4):
+        done = run_tool("tools/eval_referit.py", "--data", out, "--split", split,
+                        "--method", "whole-image", "--out", tmp_path / split)
+        assert f"{samples} samples scored" in done.stdout
+    done = run_tool("tools/eval_referit.py", "--data", out, "--split", "testC",
+                    "--method", "whole-image", "--out", tmp_path / "none", check=False)
+    assert done.returncode == 1 and "no split 'testC'; expected one of" in done.stdout
+
+
+def test_the_advice_prepares_the_same_set_again(data, tmp_path):
+    out = tmp_path / "a new set"
+    pictures = tmp_path / "my pictures"
+    data.images.rename(pictures)
+    prepare(Refer(data.folder, "refcoco", "unc", pictures), out, min_count=1, workers=1)
+    identity, path = Dataset(out).identity, out / "index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 0}))
+    with pytest.raises(DatasetError) as caught:
+        Dataset(out)
+    program, *words = shlex.split(str(caught.value).split("make it with: ")[1])
+    done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, capture_output=True, text=True)
+    assert program == "python" and done.returncode == 0, done.stderr
+    assert Dataset(out).identity == identity
