@@ -4,7 +4,7 @@
     python tools/prepare_referit.py --raw DIR --out DIR    any data in ReferIt's layout
 
 The raw folder holds images/<id>.jpg, mask/<id>_<number>.mat (a matrix segimg_t, 0 on the region) or
-.png (black outside, white inside), RealGames.txt or the authors' referit_*.json, and the split lists
+.png (black outside, white inside), RealGames.txt or the authors' referit_*.json, and the lists
 split/referit_{train,val,test}_imlist.txt. An about.json there, such as
 {"images": "photographs", "expressions": "program"}, tells facts that every report repeats: images
 are "photographs" or "drawn", expressions those of "people" or of a "program".
