@@ -1,7 +1,6 @@
 """The prepared data set: images, regions, expressions, splits and masks, as tools read them."""
 
 import json
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from objseg.data.advice import how_to_prepare
 from objseg.data.expressions import Vocabulary
 from objseg.data.images import ChangedImageError, read_image
 from objseg.data.masks import MaskError, load_masks
+from objseg.data.splits import named_splits
 from objseg.errors import UserError
 from objseg.files import digest, sha256
 
@@ -20,22 +20,6 @@ VERSION = 3
 
 class DatasetError(UserError):
     """A prepared data set that is missing or broken; says which file and what to run."""
-
-
-def named_splits(parts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the splits that can be asked for, and which ``parts`` of the index make each of them.
-
-    There are always train, val, trainval and test, the last of all parts whose names begin so. A
-    part "testA" makes a split testA as well, and "testAB" is a part of the splits testA and testB.
-    """
-    tests = [part for part in dict.fromkeys(parts) if part.startswith("test")]
-    letters = sorted({letter for part in tests for letter in part.removeprefix("test")})
-    return {
-        "train": ("train",), "val": ("val",), "trainval": ("train", "val"),
-        "test": tuple(tests or ("test",)),
-        **{f"test{letter}": tuple(part for part in tests if letter in part.removeprefix("test"))
-           for letter in letters},
-    }
 
 
 class Region(NamedTuple):
@@ -77,11 +61,20 @@ class Source(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """An expression (str) for a region of an image: a model is trained and scored on these."""
+    """An expression (str) for a region of an image: a model is trained and scored on these.
+
+    ``number`` is the place of the expression among the region's, from 0.
+    """
 
     image: Image
     region: Region
     expression: str
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        """A name that no other sample of the data set has, REGION_NUMBER."""
+        return f"{self.region.id}_{self.number}"
 
     def __str__(self):
         return f"image {self.image.id}, region {self.region.id}: {self.expression}"
@@ -172,9 +165,10 @@ class Dataset:
         return Vocabulary.load(path)
 
     def images(self, split: str) -> list[Image]:
-        """List the Images of ``split``, one of :func:`named_splits`, in the split list's order.
+        """List the Images of ``split`` in the split list's order.
 
-        trainval is train followed by val. Images without regions are part of the list.
+        The splits are those of :func:`objseg.data.splits.named_splits`; trainval is train followed
+        by val. Images without regions are part of the list.
         """
         splits = named_splits(self._images)
         if split not in splits:
@@ -193,10 +187,10 @@ class Dataset:
         An expression that several players gave for a region is as many samples, as in ReferIt.
         """
         return [
-            Sample(image, region, expression)
+            Sample(image, region, expression, number)
             for image in self.images(split)
             for region in image.regions
-            for expression in region.expressions
+            for number, expression in enumerate(region.expressions)
         ]
 
     def pixels(self, image: Image) -> np.ndarray:

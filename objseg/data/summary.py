@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from objseg.data.dataset import named_splits
 from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
 from objseg.data.raw import Annotations
+from objseg.data.splits import named_splits
 
 
 def summarize(index: dict, source: str, vocabulary: Vocabulary | None, notes: Counter) -> dict:
@@ -46,7 +46,7 @@ def count_shared_pictures(index: dict) -> int:
 
 
 def expressions_of(index: dict, name: str) -> list[str]:
-    """List the expressions of a split, one of :func:`objseg.data.dataset.named_splits`."""
+    """List the expressions of a split, one of :func:`objseg.data.splits.named_splits`."""
     parts = _splits(index)[name]
     return [
         expression

@@ -6,9 +6,9 @@ journal at once, and a later evaluation of the same thing takes them from there.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 
@@ -34,11 +34,14 @@ NO_BOX = [-1] * 4
 
 @dataclass(frozen=True)
 class Request:
-    """The samples to score, all of a split or its first ``limit``, and the nets' ``size``."""
+    """The samples to score, all of a split or its first ``limit``, and the nets' ``size``.
+
+    The size is None for masks that no net of ours made.
+    """
 
     dataset: Dataset
     split: str = "test"
-    size: str = "paper"
+    size: str | None = "paper"
     limit: int | None = None
 
     @cached_property
@@ -55,36 +58,51 @@ class Request:
             and self.limit is None
         )
 
-    def identity(self, configuration: Configuration) -> dict:
-        """Return everything that the results of a method depend on, as plain values."""
+    def identity(self, method: dict) -> dict:
+        """Return everything that results depend on, as plain values.
+
+        ``method`` is that of the method alone, :meth:`objseg.methods.method.Configuration.identity`
+        or another.
+        """
         return {
-            "version": VERSION, "split": self.split, "data set": self.dataset.identity,
-            **configuration.identity(),
+            "version": VERSION, "split": self.split, "data set": self.dataset.identity, **method,
         }
+
+    def check(self) -> None:
+        """Raise UserError where there is no sample, or a picture or mask is not as prepared."""
+        if not self.images:
+            raise UserError(
+                f"{self.dataset.directory}: the split {self.split} has no sample to score; "
+                "choose another one with --split"
+            )
+        check_files(self.dataset, [samples[0].image for samples in self.images])
+
+
+OpenMasks = Callable[[], Callable[[list[Sample], np.ndarray], Iterable[np.ndarray]]]
+"""A function that loads what is needed to draw masks. It returns one of samples of an image, and
+the image, BGR uint8 (H, W, 3), which iterates over their masks, bool (H, W)."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The measured areas of every sample, in the data set's order.
 
-    ``intersections`` and ``unions`` are int64 (N,) in pixels, ``boxes`` int64 (N, 4) the bounding
-    boxes of the masks (xmin, ymin, xmax, ymax in inclusive pixels; -1 for an empty mask),
-    ``samples`` the N samples, ``tally`` {what did not go as usual: number of samples}, ``identity``
-    that of the Request.
+    ``method`` is the row of the table, ``weights`` the file of its net, if there is one, and
+    ``open_masks`` draws masks again, for pictures. ``intersections`` and ``unions`` are int64 (N,)
+    in pixels, ``boxes`` int64 (N, 4) the bounding boxes of the masks (xmin, ymin, xmax, ymax in
+    inclusive pixels; -1 for an empty mask), ``samples`` the N samples, ``tally`` {what did not go
+    as usual: number of samples}, ``identity`` that of the Request.
     """
 
-    configuration: Configuration
+    method: Method
+    weights: Path | None
+    open_masks: OpenMasks
     identity: dict
     samples: list[Sample]
     intersections: np.ndarray
     unions: np.ndarray
     boxes: np.ndarray
     tally: Counter
-
-    @property
-    def method(self) -> Method:
-        """The row of Table 1."""
-        return METHODS[self.configuration.method]
 
     @property
     def ious(self) -> np.ndarray:
@@ -105,17 +123,12 @@ def evaluate(
     UserError when there is no sample or a worker dies, ImageError or DatasetError for a picture or
     mask that is damaged or not the one that was prepared, also where a journal has its results.
     """
-    if not request.images:
-        raise UserError(
-            f"{request.dataset.directory}: the split {request.split} has no sample to score; "
-            "choose another one with --split"
-        )
-    check_files(request.dataset, [samples[0].image for samples in request.images])
+    request.check()
     by_pass = []
     for group in group_by_net(configurations):
         with contextlib.ExitStack() as stack:
             journals = [
-                stack.enter_context(Journal(folder, request.identity(configuration)))
+                stack.enter_context(Journal(folder, request.identity(configuration.identity())))
                 for configuration in group
             ]
             todo = [
@@ -172,9 +185,27 @@ def _gather(configuration, journal, request):
     rows = [row for name, group in images.items() for row in journal.found[name][: len(group)]]
     columns = np.array(rows, np.int64)
     return Evaluation(
-        configuration, journal.identity, samples, *columns[:, :2].T, columns[:, 2:],
+        METHODS[configuration.method], configuration.weights, partial(_open_masks, configuration),
+        journal.identity, samples, *columns[:, :2].T, columns[:, 2:],
         sum((journal.tallies[name] for name in images), Counter()),
     )
+
+
+def _open_masks(configuration):
+    """Load the net of a Configuration; see ``OpenMasks``."""
+    method = open_methods([configuration])
+
+    def masks(samples, pixels):
+        expressions = [sample.expression for sample in samples]
+        ((drawn, _),) = method(pixels, expressions, samples[0].image.id)
+        return drawn
+
+    return masks
+
+
+def measure(mask: np.ndarray, truth: np.ndarray) -> list[int]:
+    """Return the numbers of a sample, a row of a journal's COLUMNS, from masks bool (H, W)."""
+    return [*areas(mask, truth), *(bounding_box(mask) or NO_BOX)]
 
 
 class Scorer:
@@ -195,10 +226,8 @@ class Scorer:
         self.methods = self.methods or open_methods(self.configurations)
         drawn = self.methods(pixels, [sample.expression for sample in samples], image.id)
         return image.id, [
-            ([
-                [*areas(mask, truth[sample.region.id]), *(bounding_box(mask) or NO_BOX)]
-                for mask, sample in zip(masks, samples)
-            ], tally)
+            ([measure(mask, truth[sample.region.id]) for mask, sample in zip(masks, samples)],
+             tally)
             for masks, tally in drawn
         ]
 

@@ -56,7 +56,7 @@ Draw = Callable[[np.ndarray, Iterable], Iterator[tuple[np.ndarray, str | None]]]
 
 @dataclass(frozen=True)
 class Method:
-    """A row of Table 1.
+    """A row of Table 1, or of masks that somebody else made: those have no ``open`` and ``draw``.
 
     ``paper`` is the row's precision@0.5 ... @0.9 and overall IoU in percent on the ReferIt test
     split, ``seconds`` the time per input on a Tesla K40 in the paper's Table 2, None where it has
@@ -68,8 +68,8 @@ class Method:
     name: str
     title: str
     paper: tuple[float, ...]
-    open: Callable[[Configuration], Find]
-    draw: Draw
+    open: Callable[[Configuration], Find] | None
+    draw: Draw | None
     model: str | None = None
     needs: str | None = None
     seconds: float | None = None

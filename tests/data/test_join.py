@@ -10,11 +10,12 @@ from support.commands import run_tool
 from support.raw_data import Raw
 
 from objseg.data.about import About
-from objseg.data.dataset import Dataset, DatasetError, named_splits
+from objseg.data.dataset import Dataset, DatasetError
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.data.join import join
 from objseg.data.packing import PrepareError
 from objseg.data.prepare import prepare
+from objseg.data.splits import named_splits
 from objseg.files import REPOSITORY
 
 

@@ -24,7 +24,6 @@ from objseg.evaluation.report.gallery import (
 from objseg.evaluation.report.page import timing, write_page
 from objseg.evaluation.report.results import results, write_results
 from objseg.evaluation.report.text import terminal
-from objseg.methods.method import Configuration
 from objseg.methods.table1 import METHODS
 from objseg.metrics import NAMES, areas, iou, summarize
 from objseg.plots import PREDICTION_BGR, overlay
@@ -243,9 +242,8 @@ def measured(ious, expressions=None, per_image=1):
         text = expressions[n] if expressions else f"thing {n}"
         samples.append(Sample(image, Region(f"{n // per_image}_{n}", (0, 0, 1, 1), (text,)), text))
     ious = np.asarray(ious, np.int64)
-    return Evaluation(
-        Configuration("highres"), {}, samples, ious, np.full_like(ious, 1000), None, Counter()
-    )
+    return Evaluation(METHODS["highres"], None, None, {}, samples, ious, np.full_like(ious, 1000),
+                      None, Counter())
 
 
 def test_no_image_and_no_expression_is_compared_twice():

@@ -70,6 +70,7 @@ def chosen(options: argparse.Namespace, cached: bool = True) -> Choice:
     methods = chosen_methods(options, "highres")
     size = SIZES[options.size]
     dataset = Dataset(options.data or REPOSITORY / size.data)
+    dataset.images(options.split)  # an unknown split ends here, before anything is written
     weights = chosen_weights(options.weights, methods)
     configurations, unavailable = [], {}
     for name in methods:

@@ -10,7 +10,6 @@ import numpy as np
 
 from objseg.data.dataset import Dataset, Sample
 from objseg.evaluation.evaluate import Evaluation
-from objseg.methods.table1 import open_methods
 from objseg.plots import data_uri, overlay, thumbnail
 
 SMALL, LARGE = 320, 480
@@ -124,11 +123,10 @@ def predict(
     The net runs once for samples of one image that follow each other.
     """
     masks, samples = {}, evaluation.samples
-    method = open_methods([evaluation.configuration])
+    draw = evaluation.open_masks()
     for image, group in groupby(indices, key=lambda index: samples[index].image):
         group = list(group)
-        expressions = [samples[index].expression for index in group]
-        ((drawn, _),) = method(dataset.pixels(image), expressions, image.id)
+        drawn = draw([samples[index] for index in group], dataset.pixels(image))
         masks.update(zip(group, drawn))
     return masks
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from objseg.evaluation.evaluate import Evaluation, Request
+from objseg.evaluation.report.published import published
 from objseg.files import atomic_path, write_text
 from objseg.methods.nets import origin
 from objseg.metrics import NAMES, bootstrap, summarize
@@ -45,6 +46,7 @@ def results(
         "samples": len(evaluations[0].samples),
         "unavailable": unavailable,
         "methods": [_measured(evaluation, request.is_papers) for evaluation in evaluations],
+        "published": [row._asdict() for row in published(request)],
         "command": command,
         "versions": versions(),
     }
@@ -53,7 +55,7 @@ def results(
 def _measured(evaluation, is_papers):
     """Return the entry of one Evaluation in :func:`results`."""
     areas, samples = (evaluation.intersections, evaluation.unions), evaluation.samples
-    method, weights = evaluation.method, evaluation.configuration.weights
+    method, weights = evaluation.method, evaluation.weights
     return {
         "method": method.name,
         "title": method.title,
@@ -86,14 +88,14 @@ def write_results(out: Path, outcome: dict, evaluations: list[Evaluation]) -> No
     ):
         writer = csv.writer(file)
         writer.writerow(
-            ["method", "image", "region", "expression", "intersection", "union", "iou",
+            ["method", "image", "region", "sample", "expression", "intersection", "union", "iou",
              "xmin", "ymin", "xmax", "ymax"]
         )
         for evaluation in evaluations:
             writer.writerows(
                 (
-                    evaluation.method.name, sample.image.id, sample.region.id, sample.expression,
-                    intersection, union, f"{iou:.6f}", *box,
+                    evaluation.method.name, sample.image.id, sample.region.id, sample.id,
+                    sample.expression, intersection, union, f"{iou:.6f}", *box,
                 )
                 for sample, intersection, union, iou, box in zip(
                     evaluation.samples, evaluation.intersections, evaluation.unions,

@@ -34,12 +34,18 @@ def noted_data(outcome: dict) -> str:
 
 
 def table(outcome: dict) -> list[str]:
-    """Return lines of text in Table 1's form, the paper's row under ours where it applies."""
+    """Return lines of text in Table 1's form, the paper's row under ours where it applies.
+
+    Below are published results on the same samples.
+    """
     rows = [["method", *HEADINGS.values()]]
     for method in outcome["methods"]:
         rows.append([method["title"], *(f"{method['metrics'][name]:.2%}" for name in NAMES)])
         if method["paper"]:
             rows.append(["  paper", *(f"{value:.2f}%" for value in method["paper"])])
+    for row in outcome["published"]:
+        rows.append([f"published: {row['title']}",
+                     *("-" if value is None else f"{value:.2f}%" for value in row["figures"])])
     width = max(len(row[0]) for row in rows)
     return [
         (f"{row[0]:<{width}}" + "".join(f"{cell:>13}" for cell in row[1:])).rstrip()
