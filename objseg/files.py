@@ -1,13 +1,14 @@
 """Files that are whole or absent, and progress that reads well on a terminal and in a log."""
 
 import contextlib
+import csv
 import fcntl
 import hashlib
 import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TextIO
 
@@ -71,6 +72,37 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def read_table(path: str | Path, columns: Iterable[str], what: str) -> list[tuple[int, dict]]:
+    """Read a CSV file in UTF-8 whose first line names the columns.
+
+    Returns (line number, {column: text}) of every other line. Raises UserError, which calls the
+    content ``what``, for a missing or broken file, one without one of ``columns`` or without rows,
+    and a row of another number of columns.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            named = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: {what}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    if missing := [name for name in columns if name not in named]:
+        raise UserError(
+            f"{path}: no column {', '.join(missing)}; the first line must name the columns "
+            f"{', '.join(columns)}, and names {', '.join(named) or 'nothing'}"
+        )
+    if not rows:
+        raise UserError(f"{path}: holds nothing below its first line; expected {what}")
+    for line, row in rows:
+        if None in row or None in row.values():
+            raise UserError(
+                f"{path}, line {line}: another number of columns than in the first line"
+            )
+    return rows
 
 
 def digest(value) -> str:

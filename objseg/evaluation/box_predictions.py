@@ -1,7 +1,6 @@
 """Boxes that some method predicted, from a CSV file, and their score as masks (section 4.1)."""
 
 import contextlib
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from objseg.data.dataset import Dataset, Image
 from objseg.data.images import write_png
 from objseg.errors import UserError
 from objseg.evaluation.evaluate import check_files
-from objseg.files import Progress
+from objseg.files import Progress, read_table
 from objseg.methods.best_box import foregrounds, rectangles
 from objseg.metrics import areas
 from objseg.parallel.prefetch import Prefetcher
@@ -39,26 +38,8 @@ def read_predictions(path: Path, dataset: Dataset, method: str | None = None) ->
 
     Raises UserError with the number of the line for a row that is wrong.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} does not exist: the predicted boxes; tools/eval_referit.py --method NAME "
-            "writes such a file, samples.csv"
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV file in UTF-8 ({error})") from error
-    missing = [name for name in COLUMNS if name not in columns]
-    if missing:
-        raise UserError(
-            f"{path}: no column {', '.join(missing)}; the first line must name the columns "
-            f"{', '.join(COLUMNS)}, and names {', '.join(columns) or 'nothing'}"
-        )
-    if not rows:
-        raise UserError(f"{path}: holds no prediction")
+    rows = read_table(path, COLUMNS, "the predicted boxes; tools/eval_referit.py --method NAME "
+                                     "writes such a file, samples.csv")
     methods = sorted({row.get("method") or "" for _, row in rows})
     if method not in methods and (method or methods[1:]):
         raise UserError(f"{path}: choose one of the methods {', '.join(methods)}")
@@ -70,8 +51,6 @@ def read_predictions(path: Path, dataset: Dataset, method: str | None = None) ->
 
 
 def _prediction(row, images, where, dataset):
-    if None in row or None in row.values():
-        raise UserError(f"{where}: another number of columns than in the first line")
     try:
         box = tuple(int(row[name]) for name in CORNERS)
     except ValueError:

@@ -81,7 +81,7 @@ def test_bad_rows_are_refused_by_line(predicted, tmp_path, change, message):
     (None, "does not exist"),
     (b"", "no column image"),
     (b"image,region,xmin\n", "no column ymin, xmax, ymax"),
-    (b"image,region,xmin,ymin,xmax,ymax\n", "holds no prediction"),
+    (b"image,region,xmin,ymin,xmax,ymax\n", "holds nothing below its first line"),
     (b"image,region\xff\n", "not a CSV file in UTF-8"),
 ])
 def test_bad_files_are_refused_by_name(predicted, tmp_path, content, message):
