@@ -33,14 +33,15 @@ def decode(segmentation: list | dict, height: int, width: int) -> np.ndarray:
 def _polygon(points: list, height: int, width: int) -> np.ndarray:
     from pycocotools import mask as coco  # only here: prepared data sets are read without it
 
-    # pycocotools takes four numbers for a box, and crashes or returns nothing for other faults
-    if not isinstance(points, list) or len(points) < 6 or len(points) % 2 or not all(
+    # pycocotools fails or returns nothing for faulty polygons
+    if not isinstance(points, list) or len(points) % 2 or not all(
             isinstance(number, (int, float)) and isfinite(number) and abs(number) <= FARTHEST
             for number in points):
         raise MaskError(
-            f"a polygon is {_shown(points)}, expected at least three points x, y of at most "
-            f"{FARTHEST:,} pixels"
+            f"a polygon is {_shown(points)}, expected points x, y of at most {FARTHEST:,} pixels"
         )
+    if len(points) < 6:  # no area; pycocotools takes two points for a box
+        return np.zeros((height, width), bool)
     (runs,) = coco.frPyObjects([[float(number) for number in points]], height, width)
     return coco.decode(runs).astype(bool)
 

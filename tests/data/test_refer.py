@@ -4,7 +4,9 @@ import pickle
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco
@@ -13,12 +15,15 @@ from support.refer_data import HEIGHT, WIDTH, ReferData, pickled, rectangle
 
 from objseg.data.about import About
 from objseg.data.dataset import Dataset, DatasetError
+from objseg.data.masks import read_mat
 from objseg.data.plain_pickle import read_pickle
 from objseg.data.prepare import PrepareError, prepare
 from objseg.data.raw import AnnotationError
 from objseg.data.refer import Refer
 from objseg.data.refer_counts import PUBLISHED, Count, describe_counts, is_published
 from objseg.files import REPOSITORY
+
+SHARED = Path(os.environ.get("OBJSEG_SHARED", REPOSITORY.parent / "shared"))
 
 
 @pytest.fixture
@@ -138,7 +143,8 @@ def test_a_ref_that_fits_nothing_is_passed_over(data, ready, change, reason):
 
 @pytest.mark.parametrize("segmentation, reason, detail", [
     ([], "mask unreadable", "instances.json, annotation 102: its segmentation is"),
-    ([[1, 2, 3, 4]], "mask unreadable", "annotation 102: a polygon"),
+    ([[1, 2, 3]], "mask unreadable", "annotation 102: a polygon"),
+    ([[1, 2, 3, 4]], "mask empty", "annotation 102 marks no pixel"),
     ({"size": [1, 1], "counts": [1]}, "mask unreadable", "annotation 102: its run lengths"),
     ([rectangle(100, 100, 200, 200)], "mask empty", "annotation 102 marks no pixel"),
 ])
@@ -201,6 +207,45 @@ def test_missing_files_are_named(data, ready):
     data.images.rename(data.folder / "elsewhere")
     with pytest.raises(PrepareError, match="train2014: no such folder.*--images"):
         ready()
+
+
+# Real masks, where they are at hand
+
+
+def test_real_masks_come_back_whole_by_way_of_run_lengths(tmp_path):
+    """Twelve street photographs of ReferIt's layout, written as the toolbox's files."""
+    folder = SHARED / "camvid_referit"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    regions, content, refs = {}, {"images": [], "annotations": []}, []
+    pictures = sorted((folder / "images").iterdir())[:12]
+    for number, picture in enumerate(pictures, 1):
+        height, width = cv2.imread(str(picture)).shape[:2]
+        content["images"].append(
+            {"id": number, "file_name": picture.name, "height": height, "width": width}
+        )
+        for path in sorted((folder / "mask").glob(f"{picture.stem}_*.mat")):
+            mask = read_mat(path)
+            runs = coco.encode(np.asfortranarray(mask, np.uint8))
+            ref = len(refs) + 1
+            content["annotations"].append(
+                {"id": ref, "image_id": number,
+                 "segmentation": {**runs, "counts": runs["counts"].decode()}}
+            )
+            refs.append({"ref_id": ref, "ann_id": ref, "image_id": number, "split": "val",
+                         "sentences": [{"sent": "thing"}]})
+            regions[f"{number}_{ref}"] = mask
+    (tmp_path / "refcocog").mkdir()
+    (tmp_path / "refcocog" / "instances.json").write_text(json.dumps(content))
+    (tmp_path / "refcocog" / "refs(umd).p").write_bytes(pickled(refs))
+    prepare(Refer(tmp_path, "refcocog", "umd", folder / "images"), tmp_path / "set", workers=2)
+    dataset = Dataset(tmp_path / "set")
+    found = {}
+    for image in dataset.images("val"):
+        found |= dataset.masks(image)
+    assert found.keys() == regions.keys() and len(found) > 50
+    for region, mask in regions.items():
+        np.testing.assert_array_equal(found[region], mask)
 
 
 # Hostile pickles

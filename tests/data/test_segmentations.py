@@ -66,11 +66,18 @@ def test_what_is_outside_the_picture_is_cut():
     assert decode([rectangle(-9999, -9999, 9999, 9999)], H, W).all()
 
 
+def test_a_polygon_of_one_or_two_points_marks_nothing():
+    assert not decode([[1, 1, 5, 5]], H, W).any()  # pycocotools would take it for a box
+    np.testing.assert_array_equal(
+        decode([[1, 1, 15, 15], rectangle(2, 3, 9, 7), [4, 4]], H, W),
+        decode([rectangle(2, 3, 9, 7)], H, W),
+    )
+
+
 @pytest.mark.parametrize("segmentation, message", [
     ([], "segmentation is \\[\\], expected polygons"), (None, "segmentation is None"),
-    ([[1, 1, 5, 5]], "expected at least three points"),  # which pycocotools takes for a box
-    ([[1, 1, 5, 5, 3]], "three points"), ([[1, 1, 5, 5, 3, float("nan")]], "three points"),
-    ([[1, 1, 5, 5, 3, "4"]], "three points"), (["polygon"], "three points"),
+    ([[1, 1, 5, 5, 3]], "expected points"), ([[1, 1, 5, 5, 3, float("nan")]], "expected points"),
+    ([[1, 1, 5, 5, 3, "4"]], "expected points"), (["polygon"], "expected points"),
     ([rectangle(0, 0, 1e12, 1e12)], "at most 100,000 pixels"),
     ({"size": [H, W], "counts": [5, 3]}, "counts that add up to 600"),
     ({"size": [H, W], "counts": [605, -5]}, "counts that add up to 600"),

@@ -18,7 +18,8 @@ class Published(NamedTuple):
     source: str
 
 
-_LAVT = ("LAVT (CVPR 2022)", "Results in the README of github.com/yz93/LAVT-RIS")
+_LAVT = ("LAVT (CVPR 2022)", "Results in the README of github.com/yz93/LAVT-RIS; its test.py "
+                             "measures on masks resized to 480 x 480")
 _CARIS = ("CARIS (ACM MM 2023)", "Performance (standard) in huggingface.co/saliu/CARIS")
 
 _TABLES = {
