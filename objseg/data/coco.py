@@ -24,6 +24,8 @@ class Instances:
 
     def __init__(self, path: Path):
         self.path = path
+        if not path.is_file():
+            raise AnnotationError(f"{path} does not exist: the instances file in COCO's format")
         content = read_json(path)
         self.images = self._read(content, "images", file_name=str, height=int, width=int)
         self.annotations = self._read(content, "annotations", image_id=int)

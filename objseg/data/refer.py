@@ -4,6 +4,7 @@ The layout is that of https://github.com/lichengunc/refer: DATASET/refs(SPLIT_BY
 of refs, DATASET/instances.json, and the pictures in images/.
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ DATASETS = {
     "refcocog": (COCO, ("umd", "google")), "refclef": (SAIAPR, ("unc", "berkeley")),
 }
 """Of each data set, the folder of its pictures and the ways it is split."""
+
+_SPLIT = re.compile("train|val|test[A-Z]*")
 
 
 class Refer(CocoLayout):
@@ -47,6 +50,11 @@ class Refer(CocoLayout):
         if images:
             self.recipe["options"] += ["--images", str(images.resolve())]
         self.refs = self.path / dataset / f"refs({split_by}).p"
+        if not self.refs.is_file():
+            raise AnnotationError(
+                f"{self.refs} does not exist; expected in {self.path} the folder {dataset} of the "
+                "refer toolbox, see https://github.com/lichengunc/refer"
+            )
         refs = [_ref(entry, f"{self.refs}, ref {number}")
                 for number, entry in enumerate(_list(read_pickle(self.refs), str(self.refs)), 1)]
         self.instances = Instances(self.path / dataset / "instances.json")
@@ -67,7 +75,7 @@ class Refer(CocoLayout):
                 problem = "ref of an unknown annotation"
             elif annotation["image_id"] != ref["image_id"]:
                 problem = "ref of another image than its annotation"
-            elif ref["split"] not in ("train", "val") and not ref["split"].startswith("test"):
+            elif not _SPLIT.fullmatch(ref["split"]):
                 problem = "ref of an unknown split"
             elif ref["ref_id"] in sound:
                 problem = "repeated ref"

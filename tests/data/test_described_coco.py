@@ -138,6 +138,15 @@ def test_a_broken_table_is_refused(own, lines, first, encoding, message):
         own.layout()
 
 
+def test_missing_files_are_named(own):
+    own.csv.rename(own.folder / "other.csv")
+    with pytest.raises(UserError, match="texts.csv does not exist: the expressions"):
+        own.layout()
+    own.raw.unlink()
+    with pytest.raises(UserError, match="instances.json does not exist"):
+        own.layout()
+
+
 @pytest.mark.parametrize("lists, message", [
     ({}, "none of train.txt, val.txt and test.txt"),
     ({"train": ["1001", "9"]}, "train.txt, line 2: '9'; expected the id or file_name"),

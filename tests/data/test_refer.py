@@ -130,7 +130,8 @@ def test_a_sentence_that_cleaning_emptied_is_as_it_was_typed(data, ready):
 @pytest.mark.parametrize("change, reason", [
     (dict(ann_id=9), "ref of an unknown annotation"),
     (dict(image_id=1001), "ref of another image than its annotation"),
-    (dict(split="dev"), "ref of an unknown split"), (dict(ref_id=1), "repeated ref"),
+    (dict(split="dev"), "ref of an unknown split"),
+    (dict(split="test/../../x"), "ref of an unknown split"), (dict(ref_id=1), "repeated ref"),
 ])
 def test_a_ref_that_fits_nothing_is_passed_over(data, ready, change, reason):
     data.refs[1].update(change)
@@ -202,8 +203,13 @@ def test_broken_refs_are_refused(data, content, message):
 def test_missing_files_are_named(data, ready):
     with pytest.raises(AnnotationError, match="refcocog split by unc.*expected umd or google"):
         Refer(data.folder, "refcocog", "unc")
-    with pytest.raises(AnnotationError, match=r"refs\(google\).p: No such file"):
+    with pytest.raises(AnnotationError, match=r"refs\(google\).p does not exist; .*refer toolbox"):
         Refer(data.folder, "refcoco", "google")
+    with pytest.raises(AnnotationError, match="refcoco.refs.unc..p does not exist"):
+        Refer(data.folder / "nowhere", "refcoco", "unc")
+    data.refs_file.with_name("instances.json").rename(data.folder / "instances.json")
+    with pytest.raises(AnnotationError, match="refcoco/instances.json does not exist"):
+        Refer(data.folder, "refcoco", "unc")
     data.images.rename(data.folder / "elsewhere")
     with pytest.raises(PrepareError, match="train2014: no such folder.*--images"):
         ready()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import cv2
@@ -18,6 +19,7 @@ from objseg.errors import UserError
 from objseg.evaluation.evaluate import Request
 from objseg.evaluation.given_masks import score, write_list
 from objseg.evaluation.report.gallery import predict
+from objseg.evaluation.report.page import write_page
 from objseg.evaluation.report.published import _TABLES, published
 from objseg.evaluation.report.results import results
 from objseg.evaluation.report.text import table
@@ -155,6 +157,12 @@ def test_published_results_stand_beside_the_same_split_only(dataset, tmp_path):
     assert "published: LAVT" in lines[0] and lines[0].split()[-2:] == ["62.09%", "63.62%"]
     assert "CARIS" in lines[1] and lines[1].split()[-7:] == \
         ["78.11%", "-", "69.06%", "-", "32.27%", "65.82%", "69.02%"]
+    write_page(tmp_path, outcome, [])
+    page = (tmp_path / "report.html").read_text()
+    assert "<td>published: CARIS (ACM MM 2023)<td>78.11%<td>–<td>69.06%" in page
+    assert "CARIS (ACM MM 2023): Performance (standard) in huggingface.co" in page
+    rows = re.search('<table class="numbers">(.*?)</table>', page, re.S)[1].split("<tr")[2:]
+    assert [row.count("<td>") for row in rows] == [1 + len(NAMES)] * 3
     assert published(Request(dataset, limit=3)) == published(Request(dataset, "train")) == []
     dataset.about = dataset.about._replace(benchmark=None)
     assert published(Request(dataset)) == []
