@@ -32,7 +32,6 @@ from objseg.files import REPOSITORY
 from objseg.data.images import ImageError, pictures_in, read_image, write_image, write_png
 from objseg.data.masks import bounding_box
 from objseg.download.manifest import read_manifest
-from objseg.download.vgg16_convolutions import fetch_convolutions
 from objseg.methods.configuration import configure
 from objseg.methods.grabcut import refine
 from objseg.methods.nets import origin
@@ -191,6 +190,8 @@ def fetch_convolutions_once():
     """Fetch the convolutions of the net for photographs, unless they are here."""
     item = read_manifest(REPOSITORY / "data" / "manifest.json")["vgg16-convolutions"]
     if not (REPOSITORY / item.files[0].path).is_file():
+        from objseg.download.vgg16_convolutions import fetch_convolutions  # takes time to load
+
         print("the first use fetches VGG-16's convolutions (60 MB)", file=sys.stderr)
         fetch_convolutions(item, REPOSITORY)
 
