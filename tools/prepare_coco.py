@@ -19,12 +19,10 @@ environment.enter()
 
 from pathlib import Path
 
-from common.arguments import Parser, add_workers, not_negative
-from common.preparation import add_words, print_counts
+from common.arguments import Parser, not_negative
+from common.preparation import add_preparation, prepare_and_print
 
 from objseg.data.described_coco import FRACTIONS, DescribedCoco
-from objseg.data.expressions import Vocabulary
-from objseg.data.prepare import prepare
 
 
 def main():
@@ -46,15 +44,12 @@ def main():
                           help="shares of the images (default: 0.8 0.1 0.1)")
     parser.add_argument("--seed", type=not_negative, default=1, metavar="N",
                         help="of the division by --fractions")
-    add_words(parser)
-    add_workers(parser)
+    add_preparation(parser)
     options = parser.parse_args()
 
     layout = DescribedCoco(options.raw, options.images, options.expressions, options.splits,
                            tuple(options.fractions), options.seed)
-    vocabulary = Vocabulary.load(options.vocabulary) if options.vocabulary else None
-    index = prepare(layout, options.out, vocabulary, options.min_count, workers=options.workers)
-    print_counts(options.out, index)
+    prepare_and_print(layout, options)
 
 
 if __name__ == "__main__":

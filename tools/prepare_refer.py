@@ -18,11 +18,9 @@ environment.enter()
 
 from pathlib import Path
 
-from common.arguments import Parser, add_workers
-from common.preparation import add_words, print_counts
+from common.arguments import Parser
+from common.preparation import add_preparation, prepare_and_print
 
-from objseg.data.expressions import Vocabulary
-from objseg.data.prepare import prepare
 from objseg.data.refer import DATASETS, Refer
 from objseg.data.refer_counts import describe_counts
 from objseg.files import REPOSITORY
@@ -42,16 +40,13 @@ def main():
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="prepared data set, made or brought up to date (default: "
                         "data/DATASET_SPLIT_BY)")
-    add_words(parser)
-    add_workers(parser)
+    add_preparation(parser)
     options = parser.parse_args()
 
     layout = Refer(options.raw, options.dataset, options.split_by, options.images)
     print(*describe_counts(layout.benchmark, layout.counts), sep="\n", flush=True)
-    out = options.out or REPOSITORY / "data" / f"{options.dataset}_{options.split_by}"
-    vocabulary = Vocabulary.load(options.vocabulary) if options.vocabulary else None
-    index = prepare(layout, out, vocabulary, options.min_count, workers=options.workers)
-    print_counts(out, index)
+    options.out = options.out or REPOSITORY / f"data/{options.dataset}_{options.split_by}"
+    prepare_and_print(layout, options)
 
 
 if __name__ == "__main__":

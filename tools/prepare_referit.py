@@ -19,11 +19,9 @@ environment.enter()
 
 from pathlib import Path
 
-from common.arguments import REFERIT, Parser, add_workers
-from common.preparation import add_words, print_counts
+from common.arguments import REFERIT, Parser
+from common.preparation import add_preparation, prepare_and_print
 
-from objseg.data.expressions import Vocabulary
-from objseg.data.prepare import prepare
 from objseg.files import REPOSITORY
 
 
@@ -34,16 +32,12 @@ def main():
                         help="raw data set")
     parser.add_argument("--out", type=Path, default=REFERIT, metavar="DIR",
                         help="prepared data set, made or brought up to date")
-    add_words(parser)
+    add_preparation(parser)
     parser.add_argument("--annotations-only", action="store_true",
                         help="no images and masks: sizes and boxes from the authors' JSON files")
-    add_workers(parser)
     options = parser.parse_args()
 
-    vocabulary = Vocabulary.load(options.vocabulary) if options.vocabulary else None
-    index = prepare(options.raw, options.out, vocabulary, options.min_count,
-                    options.annotations_only, options.workers)
-    print_counts(options.out, index)
+    prepare_and_print(options.raw, options, options.annotations_only)
 
 
 if __name__ == "__main__":

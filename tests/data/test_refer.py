@@ -16,11 +16,9 @@ from support.refer_data import HEIGHT, WIDTH, ReferData, pickled, rectangle
 from objseg.data.about import About
 from objseg.data.dataset import Dataset, DatasetError
 from objseg.data.masks import read_mat
-from objseg.data.plain_pickle import read_pickle
 from objseg.data.prepare import PrepareError, prepare
 from objseg.data.raw import AnnotationError
 from objseg.data.refer import Refer
-from objseg.data.refer_counts import PUBLISHED, Count, describe_counts, is_published
 from objseg.files import REPOSITORY
 
 SHARED = Path(os.environ.get("OBJSEG_SHARED", REPOSITORY.parent / "shared"))
@@ -252,90 +250,6 @@ def test_real_masks_come_back_whole_by_way_of_run_lengths(tmp_path):
     assert found.keys() == regions.keys() and len(found) > 50
     for region, mask in regions.items():
         np.testing.assert_array_equal(found[region], mask)
-
-
-# Hostile pickles
-
-
-class Touch:
-    """Pickles as a call that makes a file."""
-
-    def __init__(self, path, call):
-        self.path, self.call = path, call
-
-    def __reduce__(self):
-        if self.call is os.system:
-            return os.system, (f"touch {shlex.quote(str(self.path))}",)
-        return self.call, (f"open({str(self.path)!r}, 'w')",)
-
-
-@pytest.mark.parametrize("call", [os.system, eval, exec])
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_pickle_cannot_run_anything(tmp_path, call, protocol):
-    path, touched = tmp_path / "refs(unc).p", tmp_path / "touched"
-    content = pickle.dumps([{"ref_id": Touch(touched, call)}], protocol)
-    pickle.loads(content)
-    assert touched.exists()  # it would
-    touched.unlink()
-    path.write_bytes(content)
-    with pytest.raises(AnnotationError, match=f"asks for .*{call.__name__}, and only lists"):
-        read_pickle(path)
-    assert not touched.exists()
-
-
-@pytest.mark.parametrize("content, message", [
-    (b"(S'touch /tmp/x'\nios\nsystem\n.", "asks for os.system"),  # an old way to call
-    (b"Pname\n.", "persistent"), (b"", "Ran out of input"),
-    (pickled([{"ref_id": 1}])[:-5], "not a pickle file of plain values"),
-    (b"GIF89a", "not a pickle file"),
-    (pickle.dumps({1, 2}, 2), "asks for __builtin__.set"),
-    (pickle.dumps([np.int64(3)]), "asks for numpy"),
-    (b"\x80\x04\x8e" + (2**62).to_bytes(8, "little"), "not a pickle file"),
-])
-def test_other_pickles_are_refused(tmp_path, content, message):
-    (tmp_path / "file.p").write_bytes(content)
-    with pytest.raises(AnnotationError, match=f"file.p: .*{message}"):
-        read_pickle(tmp_path / "file.p")
-
-
-# The published counts
-
-
-@pytest.mark.parametrize("benchmark, total", [
-    # the first from pyReferDemo.ipynb of the toolbox; the papers have the others, too
-    ("refcoco (unc)", Count(50000, 19994, 142210)), ("refcoco+ (unc)", Count(49856, 19992)),
-    ("refcocog (umd)", Count(49822, 25799)), ("refcoco (google)", Count(50000, None)),
-])
-def test_the_published_counts_add_up_to_the_published_totals(benchmark, total):
-    for name, expected in total._asdict().items():
-        if expected is not None:
-            assert sum(getattr(count, name) for count in PUBLISHED[benchmark].values()) == expected
-
-
-def test_only_the_published_counts_make_a_benchmark(data, ready, monkeypatch):
-    published = PUBLISHED["refcoco (unc)"]
-    assert is_published("refcoco (unc)", published)
-    assert not is_published("refcoco (unc)", {**published, "val": Count(3811, 1500, 10833)})
-    assert not is_published("refcoco (unc)", {"val": published["val"]})
-    assert not is_published("refclef (unc)", {})
-    counts = Refer(data.folder, "refcoco", "unc").counts
-    assert counts["train"] == Count(2, 2, 4) and counts["testB"] == Count(1, 1, 2)
-    monkeypatch.setitem(PUBLISHED, "refcoco (unc)", counts)
-    assert ready()[1].about.benchmark == "refcoco (unc)"
-    (data.images / "COCO_train2014_000000000004.jpg").unlink()
-    assert ready()[1].about.benchmark is None  # results would be about less
-
-
-def test_counts_are_shown_beside_the_published_ones():
-    whole = {split: count._replace(expressions=7)
-             for split, count in PUBLISHED["refcocog (umd)"].items()}
-    lines = describe_counts("refcocog (umd)", whole)
-    assert lines[1].split() == ["train", "42,226", "42,226", "21,899", "21,899", "7", "-"]
-    assert "the counts are the published ones" in lines
-    lines = describe_counts("refcocog (umd)", {"val": Count(1, 1, 2)})
-    assert any(line.split()[:5] == ["val", "1", "2,573", "1", "1,300"] for line in lines)
-    assert any("not the published counts" in line for line in lines)
-    assert "no published counts of refclef (unc)" in describe_counts("refclef (unc)", {})[-1]
 
 
 # The tool
