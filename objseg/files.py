@@ -14,7 +14,7 @@ from typing import IO, TextIO
 
 from tqdm import tqdm
 
-from objseg.errors import UserError
+from objseg.errors import ENVIRONMENT, UserError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -26,7 +26,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Missing folders are made. The file is synced before the rename, so that after a crash ``path``
     is the old file or the new one, never a part of it. When the block raises, the temporary file
     is removed and ``path`` is untouched. The temporary name keeps the ending of ``path``, which
-    libraries that choose a format by ending need.
+    libraries that choose a format by ending need. The OSError of a full disk names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +37,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in ENVIRONMENT and error.filename is None:
+            error.filename = str(path)  # write() on a full disk does not know the name
         raise
 
 

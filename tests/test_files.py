@@ -1,9 +1,14 @@
+import errno
 import io
 import os
+import resource
 
+import h5py
+import numpy as np
 import pytest
 
 from objseg.files import Progress, atomic_path, write_text
+from objseg.hdf5 import atomic_hdf5
 
 
 @pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
@@ -25,6 +30,38 @@ def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "earlier"
+
+
+@pytest.fixture
+def files_of_4_kilobytes():
+    """Let no file grow beyond 4096 bytes, where a write fails as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("files_of_4_kilobytes")
+@pytest.mark.parametrize("ending", ["txt", "h5"])
+def test_a_disk_without_room_is_named_with_the_file(tmp_path, capfd, ending):
+    path = tmp_path / f"a.{ending}"
+
+    def write(size):
+        if ending == "txt":
+            write_text(path, "x" * size)
+        else:
+            with atomic_hdf5(path) as file:
+                file["a"] = np.ones(size, np.uint8)
+
+    write(100)
+    with pytest.raises(OSError) as caught:
+        write(9000)
+    assert caught.value.errno == errno.EFBIG and str(path) in str(caught.value)
+    assert list(tmp_path.iterdir()) == [path] and path.stat().st_size <= 4096
+    assert capfd.readouterr().err == ""
+    if ending == "h5":
+        with h5py.File(path) as file:
+            assert file["a"].shape == (100,)
 
 
 def test_a_folder_name_that_is_not_utf8_can_be_written_about(tmp_path):

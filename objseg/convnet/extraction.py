@@ -13,8 +13,9 @@ from objseg.caffe.devices import use_device
 from objseg.caffe.weights import arrays_digest, load_net
 from objseg.convnet.reader import MIRRORED, PLAIN, VERSION, ConvnetError, maps_key
 from objseg.data.dataset import Dataset, Image
-from objseg.files import REPOSITORY, Progress, atomic_path, digest, write_text
+from objseg.files import REPOSITORY, Progress, digest, write_text
 from objseg.geometry import net_input, resize_and_pad
+from objseg.hdf5 import atomic_hdf5
 from objseg.parallel.prefetch import Prefetcher
 
 TYPES = {"float16": np.float16, "float32": np.float32}
@@ -118,7 +119,7 @@ class Extractor:
 
 def save_maps(path: Path, maps: Mapping[str, np.ndarray], key: str) -> None:
     """Write maps by name, and their key, to an HDF5 file."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_hdf5(path) as file:
         for name, values in maps.items():
             # half of a ReLU's outputs are 0
             file.create_dataset(name, data=values, compression="lzf", shuffle=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from objseg.data.dataset import Dataset
 from objseg.errors import UserError
-from objseg.files import Progress, atomic_path, sha256, write_text
+from objseg.files import Progress, sha256, write_text
+from objseg.hdf5 import atomic_hdf5
 from objseg.parallel.prefetch import Prefetcher
 from objseg.regions.crop_trunk import CropTrunk
 from objseg.regions.features import VERSION, RegionFeatures, features_key
@@ -72,7 +73,7 @@ def save_features(
     path: Path, features: RegionFeatures, region_ids: list[str], region_fc8: np.ndarray, key: str
 ) -> None:
     """Write an image's features, and fc8 (R, D_fc8) of its annotated regions' boxes."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_hdf5(path) as file:
         for name, value in features._asdict().items():
             file[name] = value
         file["regions"] = np.array(region_ids, "S")
