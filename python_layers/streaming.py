@@ -1,6 +1,5 @@
 """The base of the data layers: a stream of batches that background processes prepare."""
 
-import logging
 import time
 from dataclasses import MISSING, fields
 
@@ -12,8 +11,6 @@ from objseg.caffe.command import resumed_batch
 from objseg.errors import UserError
 from objseg.geometry import MEAN_BGR
 from objseg.parallel.prefetch import Prefetcher
-
-logger = logging.getLogger(__name__)
 
 
 class StreamingLayer(caffe.Layer):
@@ -43,7 +40,7 @@ class StreamingLayer(caffe.Layer):
             raise UserError(
                 f"{type(self).__name__}: {len(top)} tops, expected {', '.join(self.maker.shapes)}"
             )
-        self.reported, self.samples, self.seconds = set(), [], 0.0
+        self.samples, self.seconds = [], 0.0
         self.stream = None
         for index, shape in enumerate(self.maker.shapes.values()):
             top[index].reshape(*shape)
@@ -70,10 +67,6 @@ class StreamingLayer(caffe.Layer):
         began = time.perf_counter()
         batch = next(self.stream)
         self.samples = batch["samples"]
-        for message in batch["unreadable"]:
-            if message not in self.reported:
-                self.reported.add(message)
-                logger.warning("skipped: %s", message)
         for index, name in enumerate(self.maker.shapes):
             if batch[name].dtype == np.uint8:
                 np.subtract(batch[name], MEAN_BGR[:, None, None], out=top[index].data)

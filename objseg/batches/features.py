@@ -1,11 +1,14 @@
 """Batches of box features: expressions in the order of training, features from disk."""
 
+import logging
 from dataclasses import dataclass
 
 from objseg.batches.order import ExpressionSettings, Order, check_vocabulary, open_split
 from objseg.data.dataset import Sample
 from objseg.errors import UserError
 from objseg.regions.features import FeatureReader
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,8 @@ class FeatureBatchMaker:
             reader.require(sample.image.id)
         self.left_out = []
         self.samples = self.usable(samples)
+        for message in self.left_out:
+            logger.warning("skipped: %s", message)
         if not self.samples:
             raise UserError(
                 f"{self.dataset.directory}: not one of the {len(samples)} samples of the "
@@ -45,7 +50,7 @@ class FeatureBatchMaker:
         indices = [self.order.group(n)[0] for n in range(batch * N, (batch + 1) * N)]
         samples = [self.samples[index] for index in indices]
         names = [str(sample) for sample in samples]
-        return {**self.arrays(samples), "samples": names, "unreadable": self.left_out}
+        return {**self.arrays(samples), "samples": names}
 
     def usable(self, samples: list[Sample]) -> list[Sample]:
         """Return those of ``samples`` to train on; add to ``left_out`` why others are not."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from objseg.batches.groups import Group, Groups
 from objseg.batches.order import BatchSettings
-from objseg.batches.readable import Group, ReadableGroups
 from objseg.errors import UserError
 from objseg.geometry import coarse_label, resize_and_pad, resize_and_pad_mask
 
@@ -35,11 +35,11 @@ class LabelMapSettings(BatchSettings):
         if self.label_rule not in ("any", "majority"):
             raise UserError(f"label_rule is {self.label_rule!r}, expected 'any' or 'majority'")
 
-    def groups(self, group_size: int | None) -> ReadableGroups:
+    def groups(self, group_size: int | None) -> Groups:
         """Open the images and samples, in groups."""
-        return ReadableGroups(self, group_size, self.convnet, self.mirror)
+        return Groups(self, group_size, self.convnet, self.mirror)
 
-    def picture_shape(self, count: int, groups: ReadableGroups) -> dict[str, tuple]:
+    def picture_shape(self, count: int, groups: Groups) -> dict[str, tuple]:
         """Return {name: shape} of the top with ``count`` pictures: image, or convnet."""
         if groups.convnet:
             return {"convnet": (count, *groups.convnet.shape)}

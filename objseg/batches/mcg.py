@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from objseg.batches.groups import Group, Groups
 from objseg.batches.order import ExpressionSettings, check_vocabulary, image_count
-from objseg.batches.readable import Group, ReadableGroups
 from objseg.errors import UserError
 from objseg.metrics import areas, iou, passes
 from objseg.regions.boxes import BOX_FEATURES
@@ -59,7 +59,7 @@ class McgBatchMaker:
 
     def __init__(self, settings: McgSettings):
         self.settings, self.shapes = settings, settings.shapes()
-        self.groups = ReadableGroups(settings, settings.expressions_per_image)
+        self.groups = Groups(settings, settings.expressions_per_image)
         check_vocabulary(self.groups.dataset, settings.vocabulary)
         images = {sample.image.id: sample.image for sample in self.groups.samples}
         self.read_segments = SegmentReader(settings.proposals)
@@ -76,7 +76,7 @@ class McgBatchMaker:
     def __call__(self, batch: int) -> dict:
         """Make batch number ``batch``, from 0."""
         settings = self.settings
-        groups, unreadable = self.groups.read(batch, image_count(settings))
+        groups = self.groups.read(batch, image_count(settings))
         parts = [self._part(group) for group in groups]
         samples = [sample for group in groups for sample in group.samples]
         pairs = np.arange(settings.batch * settings.segments, dtype=np.int32)
@@ -91,7 +91,6 @@ class McgBatchMaker:
             "sample_index": expression,
             "label": np.concatenate([part["label"] for part in parts]).reshape(-1, 1, 1, 1),
             "samples": [str(sample) for sample in samples],
-            "unreadable": unreadable,
         }
 
     def _part(self, group: Group) -> dict:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from objseg.batches.groups import Groups
 from objseg.batches.label_maps import LabelMapSettings
 from objseg.batches.order import ExpressionSettings, check_vocabulary, image_count
-from objseg.batches.readable import ReadableGroups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class OursSettings(LabelMapSettings, ExpressionSettings):
         super().__post_init__()
         image_count(self)
 
-    def shapes(self, groups: ReadableGroups) -> dict[str, tuple]:
+    def shapes(self, groups: Groups) -> dict[str, tuple]:
         """Return the tops' shapes, {name: shape} in their order."""
         text = (self.words, self.batch)
         shapes = {
@@ -45,7 +45,7 @@ class OursBatchMaker:
     def __call__(self, batch: int) -> dict:
         """Make batch number ``batch``, from 0."""
         settings, images = self.settings, image_count(self.settings)
-        groups, unreadable = self.groups.read(batch, images)
+        groups = self.groups.read(batch, images)
         labels = [
             settings.label_map(group, sample.region.id)
             for group in groups for sample in group.samples
@@ -60,5 +60,4 @@ class OursBatchMaker:
                 np.arange(images, dtype=np.int32), settings.expressions_per_image
             ),
             "samples": [str(sample) for group in groups for sample in group.samples],
-            "unreadable": unreadable,
         }

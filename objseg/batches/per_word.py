@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from objseg.batches.groups import Groups
 from objseg.batches.label_maps import LabelMapSettings
 from objseg.batches.order import check_vocabulary
-from objseg.batches.readable import ReadableGroups
 from objseg.data.frequent_words import FrequentWords
 
 
@@ -17,7 +17,7 @@ class PerWordSettings(LabelMapSettings):
     outputs: int
     all_words: bool = False
 
-    def shapes(self, groups: ReadableGroups) -> dict[str, tuple]:
+    def shapes(self, groups: Groups) -> dict[str, tuple]:
         """Return the tops' shapes, {name: shape} in their order."""
         return {
             **self.picture_shape(self.batch, groups),
@@ -44,7 +44,7 @@ class PerWordBatchMaker:
     def __call__(self, batch: int) -> dict:
         """Make batch number ``batch``, from 0."""
         settings = self.settings
-        groups, unreadable = self.groups.read(batch, settings.batch)
+        groups = self.groups.read(batch, settings.batch)
         label = np.zeros(self.shapes["label"], bool)
         for maps, group in zip(label, groups):
             for sample, expression in zip(group.samples, group.said()):
@@ -53,5 +53,4 @@ class PerWordBatchMaker:
             **settings.pictures(groups),
             "label": label,
             "samples": [str(sample) for group in groups for sample in group.samples],
-            "unreadable": unreadable,
         }

@@ -36,7 +36,7 @@ def train(
     ``parameters`` are the solver's SolverParameter, ``name`` is shown, ``log`` is a TrainingLog.
     ``snapshots``, a Snapshots or None, gets one every ``parameters.snapshot`` iterations, at a new
     best result of the ``validation`` (a Validation or None), at the end, and when SIGINT or SIGTERM
-    arrives or a data worker dies; an iteration in progress is finished first. All ``ranks`` call
+    arrives or data fail; an iteration in progress is finished first. All ``ranks`` call
     this together, and the first of them speaks and writes.
 
     Returns the number of the signal that stopped it, or None. Raises TrainingError when loss or
@@ -62,7 +62,7 @@ def train(
                 return signalled
             line = run.iterate()
             if validation and (solver.iter % validation.every == 0 or solver.iter == end):
-                run.iou = validation.overall_iou(lambda: interruption.number is not None)
+                run.validate(validation, lambda: interruption.number is not None)
             if run.iou is not None:
                 progress.write(f"{name} iteration {solver.iter}: val overall IoU {run.iou:.4f}")
             if ranks.rank == 0:
@@ -113,6 +113,14 @@ class Run:
             seconds=round(time.perf_counter() - began, 4),
             data_seconds=round(self.data_layer.seconds - waited, 4),
         )
+
+    def validate(self, validation, stopped):
+        """Measure ``iou``; where that fails, a snapshot is taken first, without the result."""
+        try:
+            self.iou = validation.overall_iou(stopped)
+        except UserError:
+            self.save(checked=False)
+            raise
 
     def step(self) -> float:
         """Run an iteration and return its loss; raises TrainingError when that is not finite."""
@@ -166,15 +174,15 @@ def explained(solver, snapshots):
     """Re-raise errors of the block as TrainingError, with what to do and the newest snapshot."""
     try:
         yield
-    except (TrainingError, RanksError, WorkerError, OSError) as error:
+    except (UserError, OSError) as error:
         message = str(error)
-        if isinstance(error, WorkerError):
-            message += "\nWith that put right, go on with --resume."
-        elif isinstance(error, OSError):
+        if isinstance(error, OSError):
             if error.errno not in FULL:
                 raise
             where = snapshots.folder if snapshots else "the disk"
             message = f"{where}: {error.strerror}; make room there, then go on with --resume."
+        elif not isinstance(error, (TrainingError, RanksError)):  # of the data
+            message += "\nWith that put right, go on with --resume."
         left = snapshots.all() if snapshots else []
         raise TrainingError(
             f"{message}\nTraining stopped at iteration {solver.iter}; " +

@@ -6,7 +6,6 @@ import numpy as np
 
 from objseg.convnet.reader import ConvnetReader
 from objseg.data.dataset import Dataset, Image
-from objseg.data.images import ImageError
 from objseg.metrics import areas, iou
 from objseg.parallel.ranks import ALONE
 
@@ -29,17 +28,15 @@ class Validation:
     def overall_iou(self, stopped: Callable[[], bool] = lambda: False) -> float | None:
         """Score every expression of the images and return the overall IoU in [0, 1].
 
-        Returns None when no image could be read, or ``stopped()`` became true before the end.
+        Returns None when ``stopped()`` became true before the end. Raises a UserError that names a
+        picture, masks or maps which cannot be read.
         """
         measured, given_up = np.zeros(2, np.int64), False
         for image in self.images:
             if stopped():
                 given_up = True
                 break
-            try:
-                shown, masks = self._shown(image), self.dataset.masks(image)
-            except ImageError:
-                continue  # preparing and the data layer report it
+            shown, masks = self._shown(image), self.dataset.masks(image)
             pairs = [(masks[r.id], e) for r in image.regions for e in r.expressions]
             scores = self.segmenter.scores_of(shown, [expression for _, expression in pairs])
             for (mask, _), score in zip(pairs, scores):

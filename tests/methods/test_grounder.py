@@ -71,7 +71,7 @@ def test_the_label_is_the_box_of_best_overlap(features):
     maker = GrounderBatchMaker(settings(features, candidates=PROPOSALS))
     kept = {(sample.region.id, sample.expression) for sample in maker.samples}
     left_out = 0
-    for image, region, expression in dataset.samples("train"):
+    for image, region, expression, _ in dataset.samples("train"):
         masks = [box_mask(box, image.height, image.width) for box in lists[image.id]]
         truth = box_mask(region.box, image.height, image.width)
         overlap = np.array([(m & truth).sum() / (m | truth).sum() for m in masks])
@@ -81,7 +81,7 @@ def test_the_label_is_the_box_of_best_overlap(features):
         else:
             left_out += 1
     assert 0 < left_out < len(dataset.samples("train"))
-    (message,) = maker(0)["unreadable"]
+    (message,) = maker.left_out
     assert message.startswith(f"{left_out} of {len(dataset.samples('train'))} samples")
 
 
@@ -93,7 +93,7 @@ def test_a_batch_holds_its_samples_with_boxes_repeated(features):
     assert batch["sample_index"].tolist() == [n for n in range(7) for _ in range(6)]
     counts = set()
     for n in range(7):
-        image, region, expression = maker.samples[maker.order.group(14 + n)[0]]
+        image, region, expression, _ = maker.samples[maker.order.group(14 + n)[0]]
         boxes, fc7 = lists[image.id], reader(image.id).fc7
         counts.add(len(boxes) < 6)
         spatial = spatial_features(boxes, image.width, image.height)

@@ -88,7 +88,7 @@ def test_a_batch_holds_the_regions_own_boxes(features):
     batch, crops = maker(3), CropTrunk(*trunk)
     assert {name: batch[name].shape for name in maker.shapes} == maker.shapes
     samples = [maker.samples[maker.order.group(21 + n)[0]] for n in range(7)]
-    for n, (image, region, expression) in enumerate(samples):
+    for n, (image, region, expression, _) in enumerate(samples):
         fc8 = crops.features(read_image(image.path), [region.box])[1]
         np.testing.assert_array_equal(batch["local"][n, :FC8], fc8[0])
         expected = spatial_features([region.box], image.width, image.height)

@@ -299,24 +299,31 @@ def test_a_dead_worker_ends_training_with_a_snapshot(scenes, tmp_path):
     assert len(rows(out)) == 6
 
 
-def test_images_that_vanish_are_told_and_training_goes_on(scenes, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("split, words", [("train", ()), ("val", ("--validate", 5))])
+def test_pictures_that_vanish_end_training_with_a_snapshot(scenes, tmp_path, split, words):
     data, out = tmp_path / "data", tmp_path / "out"
     shutil.copytree(scenes, data)
     shutil.copytree(Dataset(scenes).sources[""].images, data / "images")
     index = json.loads((data / "index.json").read_text())
     (data / "index.json").write_text(json.dumps({**index, "image_dir": "images"}))
-    images = Dataset(data).images("train")
+    words = (*words, "--validation-images", 1)
+    aside = tmp_path / "aside"
+    aside.mkdir()
 
     def vanish(stream):
-        for image in images[2:]:
-            image.path.unlink(missing_ok=True)
+        for image in Dataset(data).images(split):
+            shutil.move(image.path, aside)
 
-    code, printed = train(data, out, sabotage=lambda: before_item(4, vanish))
-    assert code == 0, printed
-    assert re.search(r"skipped: \S+\.jpg: No such file", printed)
+    code, printed = train(data, out, *words, sabotage=lambda: before_item(4, vanish))
+    assert code == 1 and "Traceback" not in printed
+    assert re.search(r"error: \S+\.jpg: No such file", printed) and "go on with --resume" in printed
     newest, _ = Snapshots(out, "lowres").newest_whole()
-    assert newest.iteration == ITERATIONS
-    assert all(np.isfinite(a).all() for v in read_caffemodel(newest.weights).values() for a in v)
+    assert f"the newest snapshot is {newest.name}" in printed
+    assert newest.iteration >= (5 if split == "val" else 4)
+    for picture in aside.iterdir():
+        shutil.move(picture, data / "images")
+    assert train(data, out, *words, "--resume")[0] == 0
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from objseg.batches.order import BatchSettings, Order, open_split
 from objseg.convnet.reader import ConvnetReader
 from objseg.data.dataset import Sample
 from objseg.data.expressions import mirror
-from objseg.data.images import ImageError
 from objseg.errors import UserError
 
 
@@ -33,14 +32,11 @@ class Group(NamedTuple):
         return [mirror(expression) for expression in expressions] if self.mirrored else expressions
 
 
-class ReadableGroups:
+class Groups:
     """Read groups of ``group_size`` samples of an image, see :class:`Order`.
 
     With ``convnet``, a folder of :mod:`objseg.convnet`, they have maps in place of pixels; with
     ``mirror`` half of them are mirrored, drawn from the seed and the position.
-
-    A group whose image cannot be read is replaced by the next one in the order, so that the batches
-    after it do not shift, whatever the number of workers.
     """
 
     def __init__(
@@ -61,29 +57,15 @@ class ReadableGroups:
             images = [image for image in self.dataset.images(self.split) if image.regions]
             self.convnet.require(images)  # now, not hours into the training
 
-    def read(self, batch: int, count: int) -> tuple[list[Group], list[str]]:
+    def read(self, batch: int, count: int) -> list[Group]:
         """Read the ``count`` groups of batch number ``batch``.
 
-        Returns them and messages about the images that could not be read. Raises ImageError where
-        not one image of the split can be.
+        Raises a UserError that names a picture, masks or maps which cannot be read.
         """
-        unreadable = []
-        positions = range(batch * count, (batch + 1) * count)
-        return [self._read(position, unreadable) for position in positions], unreadable
+        return [self._group(position) for position in range(batch * count, (batch + 1) * count)]
 
-    def _read(self, position, unreadable):
-        for attempt in range(len(self.order)):
-            samples = [self.samples[index] for index in self.order.group(position + attempt)]
-            try:
-                return self._group(position, samples)
-            except ImageError as error:
-                unreadable.append(str(error))
-        raise ImageError(
-            f"{self.dataset.directory}: not one image of the {self.split} split can be read; the "
-            f"last problem: {unreadable[-1]}"
-        )
-
-    def _group(self, position, samples):
+    def _group(self, position):
+        samples = [self.samples[index] for index in self.order.group(position)]
         image = samples[0].image
         # of its own seed: the order stays the same with and without
         mirrored = self.mirror and np.random.RandomState([self.seed, position, 1]).rand() < 0.5
