@@ -182,7 +182,10 @@ def _copy_convolutions(net, layers, path, expected):
     remedy = "fetch it with: python tools/download.py vgg16-convolutions"
     if not path.is_file():
         raise WeightsError(f"{path}: no such file: the convolutions of the model; {remedy}")
-    missing = set(check_fits(net, path)).intersection(layers)
+    try:
+        missing = set(check_fits(net, path)).intersection(layers)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; delete it and {remedy}") from error
     if missing:
         raise WeightsError(f"{path}: no weights for the layers {', '.join(sorted(missing))}")
     net.copy_from(str(path))

@@ -1,11 +1,13 @@
 """Weight files and nets that cannot be used are refused by name; Caffe itself would abort."""
 
+import hashlib
+
 import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 
-from objseg.caffe.weights import WeightsError, check_vocabulary, load_net
+from objseg.caffe.weights import WeightsError, check_vocabulary, load_net, read_caffemodel
 from objseg.errors import UserError
 
 DEPLOY = """
@@ -53,6 +55,49 @@ def test_a_blob_shorter_than_its_shape_is_refused(files):
     change(weights, lambda blobs: blobs[0].data.pop())
     with pytest.raises(WeightsError, match=r"product holds 11 numbers .* shape \(4, 3\)"):
         load_net(deploy, weights)
+
+
+@pytest.fixture
+def two_files(files):
+    """A net of two layers, each with weights in a file of its own.
+
+    Returns (deploy, weights of the second layer, those of the first, the digest of the first).
+    """
+    deploy, first = files
+    both = DEPLOY + """layer { name: "second" type: "InnerProduct" bottom: "y" top: "z"
+                       inner_product_param { num_output: 2 } }"""
+    second = first.with_name("second.caffemodel")
+    deploy.write_text(both.replace('"product"', '"other"'))
+    caffe.Net(str(deploy), caffe.TEST).save(str(second))
+    deploy.write_text(both)
+    expected = hashlib.sha256(b"product (4, 3)")
+    values, bias = read_caffemodel(first)["product"]
+    expected.update(values.tobytes() + b"product (4,)" + bias.tobytes())
+    return deploy, second, first, expected.hexdigest()
+
+
+def test_convolutions_come_from_a_file_of_their_own(two_files):
+    deploy, weights, own, digest = two_files
+    net = load_net(deploy, weights, convolutions=(own, digest))
+    for name, file in (("product", own), ("second", weights)):
+        for blob, array in zip(net.params[name], read_caffemodel(file)[name]):
+            np.testing.assert_array_equal(blob.data, array)
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda path: change(path, lambda blobs: blobs[0].data.__setitem__(3, 7)),
+     "other convolutions .* than those that the model was trained on"),
+    (lambda path: change(path, lambda blobs: blobs[0].data.pop()), "holds 11 numbers"),
+    (lambda path: path.write_bytes(path.read_bytes()[:50]), "not a caffemodel"),
+    (lambda path: path.unlink(), "no such file"),
+])
+def test_other_convolutions_are_refused_with_the_command_that_fetches_them(
+    two_files, spoil, message
+):
+    deploy, weights, own, digest = two_files
+    spoil(own)
+    with pytest.raises(WeightsError, match=f"w.caffemodel: .*{message}.*download.py vgg16"):
+        load_net(deploy, weights, convolutions=(own, digest))
 
 
 @pytest.mark.parametrize("text, message", [

@@ -24,6 +24,7 @@ from objseg.convnet.reader import ConvnetError, ConvnetReader
 from objseg.data.dataset import Dataset
 from objseg.data.expressions import mirror
 from objseg.errors import UserError
+from objseg.files import REPOSITORY
 from objseg.methods.ours import Segmenter
 
 TINY = replace(SLIM, input=64, trunk=(4, 4, 6, 6, 8), fc6_window=3, mirror=True)
@@ -97,7 +98,7 @@ def test_mirrored_batches_have_the_mirror_image_of_picture_mask_and_words(scenes
     plain = OursBatchMaker(OursSettings(**common))
     mirrored = OursBatchMaker(OursSettings(**common, mirror=True))
     one, other, seen = plain(0), mirrored(0), set()
-    groups, _ = mirrored.groups.read(0, 4)
+    groups = mirrored.groups.read(0, 4)
     for n, group in enumerate(groups):
         seen.add(group.mirrored)
         step = -1 if group.mirrored else 1
@@ -184,6 +185,13 @@ def test_training_on_maps_is_training_on_pictures(scenes, tmp_path):
     np.testing.assert_allclose(found["maps"], found["pictures"], atol=1e-3)
 
     weights = tmp_path / "maps" / "highres_iter_4.caffemodel"
+    other = open_convnet(SLIM, tmp_path).weights
+    run_tool("tools/extract_convnet.py", "--size", "slim", "--data", data, "--weights", other)
+    code, printed = run_training(tmp_path / "other", "--model", "highres", *words,
+                                 "--cached-convnet", "--weights", weights)
+    assert code == 1 and "maps of other convolutions" in printed, printed
+    assert f"--weights {REPOSITORY / SLIM.pretrained}" in printed
+
     assert weights.stat().st_size < (tmp_path / "pictures" / weights.name).stat().st_size
     weights.with_suffix(".json").unlink()
     with pytest.raises(WeightsError, match="no weights for the layers conv1_1"):

@@ -3,7 +3,6 @@
 import argparse
 import logging
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from common.switches import chosen_settings, chosen_size
@@ -18,6 +17,7 @@ from objseg.data.expressions import Vocabulary
 from objseg.data.frequent_words import FrequentWords
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
+from objseg.methods.nets import convolutions_of
 from objseg.training.fingerprint import fingerprint
 from objseg.training.snapshots import Snapshots
 
@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A training as the command line describes it; ``share`` are the settings of each rank."""
+    """A training as the command line describes it; ``share`` are the settings of each rank.
+
+    ``convnet`` are the maps of the convolutions that training reads, None where it reads pictures.
+    """
 
     options: argparse.Namespace
     size: Size
@@ -35,6 +38,7 @@ class Job:
     out: Path
     settings: Settings
     share: Settings
+    convnet: ConvnetReader | None
 
     @classmethod
     def chosen(cls, options: argparse.Namespace, ranks: int) -> "Job":
@@ -54,7 +58,8 @@ class Job:
             mode="CPU" if options.gpu is None else "GPU",
         )
         return cls(
-            options, size, MODELS[name], dataset, out, settings, settings.divided(ranks)
+            options, size, MODELS[name], dataset, out, settings, settings.divided(ranks),
+            open_convnet(settings, dataset),
         )
 
     def solver(self) -> str:
@@ -65,12 +70,6 @@ class Job:
         """Describe what the weights depend on."""
         net = self.model.train_net(self.size, self.settings)
         return fingerprint(self.dataset, self.size.name, net, self.solver())
-
-    @cached_property
-    def convnet(self) -> ConvnetReader | None:
-        """The maps of the convolutions that training reads, None where it reads pictures."""
-        folder = self.settings.convnet
-        return ConvnetReader(folder, self.dataset) if folder else None
 
     @property
     def vocabulary_file(self) -> Path:
@@ -105,6 +104,26 @@ class Job:
                     f"--vocabulary {trained}"
                 )
         return dataset.vocabulary
+
+
+def open_convnet(settings: Settings, dataset: Dataset) -> ConvnetReader | None:
+    """Open the maps of the convolutions that training reads; None where it reads pictures.
+
+    Raises UserError where they are missing, or of other convolutions than those whose maps the
+    starting weights were trained on.
+    """
+    if not settings.convnet:
+        return None
+    reader = ConvnetReader(settings.convnet, dataset)
+    found = reader.source["sha256"]
+    trained = settings.start and convolutions_of(Path(settings.start))
+    if trained and trained[1] != found:
+        raise UserError(
+            f"{reader.folder}: maps of other convolutions (sha256 {found[:8]}…) than those that "
+            f"{settings.start} was trained on ({trained[1][:8]}…); {reader.remedy} --weights "
+            f"{trained[0]}"
+        )
+    return reader
 
 
 def starting_weights(options, recipe, out: Path) -> str | None:
