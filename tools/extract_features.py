@@ -17,11 +17,10 @@ from common.arguments import (
 )
 
 from models.sizes import SIZES
-from objseg.errors import UserError
 from objseg.data.dataset import Dataset
 from objseg.regions.extraction import extract
 from objseg.files import REPOSITORY
-from objseg.methods.configuration import conventional_prototxt
+from objseg.methods.configuration import committed_net, require_trunk
 
 
 def parse():
@@ -49,13 +48,8 @@ def main():
     size = SIZES[options.size]
     dataset = Dataset(options.data or REPOSITORY / size.data)
     weights = options.weights or REPOSITORY / size.pretrained
-    deploy = (options.prototxt or conventional_prototxt(size)) / "deploy_crops.prototxt"
-    for path, remedy in (
-        (weights, size.recipes["lowres"].start_command),
-        (deploy, f"tools/generate_prototxt.py --size {size.name} --out {deploy.parent}"),
-    ):
-        if not path.is_file():
-            raise UserError(f"{path} does not exist; make it with: python {remedy}")
+    require_trunk(weights, size)
+    deploy = committed_net("crops", size, options.prototxt)
     out = options.out or dataset.directory / "features" / size.name
     made, kept = extract(
         dataset, options.proposals or dataset.directory / "proposals", deploy, weights, out,

@@ -109,9 +109,12 @@ def conventional_prototxt(size) -> Path:
     return REPOSITORY / "prototxt" / ("" if size.name == "paper" else size.name)
 
 
-def committed_net(name: str, size) -> Path:
-    """Return the committed deploy net ``name`` of a size; raises UserError where it is missing."""
-    deploy = conventional_prototxt(size) / f"deploy_{name}.prototxt"
+def committed_net(name: str, size, folder: Path | None = None) -> Path:
+    """Return the deploy net ``name`` of a size in ``folder``, by default the committed one.
+
+    Raises UserError where it is missing.
+    """
+    deploy = (folder or conventional_prototxt(size)) / f"deploy_{name}.prototxt"
     if not deploy.is_file():
         raise UserError(
             f"{deploy} does not exist; generate it with: python tools/generate_prototxt.py "
