@@ -16,6 +16,7 @@ class Validation:
     ``segmenter`` is an :class:`objseg.methods.ours.Segmenter` of the deploy net, which shares its
     weights with the net in training. The ``ranks`` share the ``images``. Where training reads maps
     of the convolutions, ``convnet`` is their ConvnetReader, and they are the net's input, too.
+    Raises ConvnetError where an image has none.
     """
 
     def __init__(
@@ -24,6 +25,8 @@ class Validation:
     ):
         self.images, self.dataset, self.ranks = images[ranks.rank::ranks.size], dataset, ranks
         self.segmenter, self.every, self.convnet = segmenter, every, convnet
+        if convnet:
+            convnet.require(self.images)  # now, not hours into the training
 
     def overall_iou(self, stopped: Callable[[], bool] = lambda: False) -> float | None:
         """Score every expression of the images and return the overall IoU in [0, 1].

@@ -26,6 +26,7 @@ from objseg.data.expressions import mirror
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.methods.ours import Segmenter
+from objseg.training.validation import Validation
 
 TINY = replace(SLIM, input=64, trunk=(4, 4, 6, 6, 8), fc6_window=3, mirror=True)
 
@@ -149,6 +150,8 @@ def test_maps_that_are_missing_or_of_other_weights_are_named(maps, scenes, tmp_p
     with pytest.raises(ConvnetError, match="1 of 12 pictures lack their maps; make it with: "):
         OursBatchMaker(OursSettings(data=str(scenes), split="train", batch=2, input=64, label=64,
                                     words=20, vocabulary=1000, convnet=str(folder)))
+    with pytest.raises(ConvnetError, match="1 of 1 pictures lack their maps"):
+        Validation([image], dataset, None, 1, convnet=ConvnetReader(folder, dataset))
     with pytest.raises(ConvnetError, match="index.json does not exist; make it with: "):
         ConvnetReader(tmp_path / "nowhere", dataset)
 

@@ -266,14 +266,14 @@ def test_a_folder_of_weights_is_enough(segment, weights, tmp_path):
 
 
 def test_several_pictures_and_folders_in_one_call_and_nothing_is_overwritten(segment, tmp_path):
-    """Pictures of one name in two folders, a broken one among them, and the same command again."""
+    """Pictures of one name in two folders, one named twice, a broken one, and the command again."""
     for folder, turn in (("one", 1), ("two", -1)):
         (tmp_path / folder).mkdir()
         save(tmp_path / folder / "a.png", Image.fromarray(np.ascontiguousarray(PICTURE[::turn])))
     save(tmp_path / "one" / "B.JPG", Image.fromarray(PICTURE), format="JPEG")
     (tmp_path / "one" / "notes.txt").write_text("no picture")
     (tmp_path / "two" / "broken.png").write_bytes(b"no picture")
-    words = (tmp_path / "one", tmp_path / "two", "sky", "red car")
+    words = (tmp_path / "one", tmp_path / "one" / "a.png", tmp_path / "two", "sky", "red car")
     status, text, messages, first = segment(*words)
     assert status == 1 and re.fullmatch(r"error: .*broken\.png: not a picture.*\n", messages)
     stems = [f"{picture}_{said}{again}" for picture, again in (("a", ""), ("b", ""), ("a", "-2"))
