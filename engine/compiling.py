@@ -4,12 +4,13 @@ The headers of Boost and protobuf cost more than all the code. So a few files in
 source files are 6 translation units, which takes a third of the time.
 """
 
+import platform
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from toolchain import Toolchain
+from toolchain import ENGINE, Toolchain
 
 UNITS = 6
 """Translation units of the C++ files, and of the CUDA files. Neighbours in the alphabet go into
@@ -21,6 +22,7 @@ BLAS = "axpby axpy copy asum dot gemm gemv scal".split()
 DEFINITIONS = (
     "-DNDEBUG", "-DCAFFE_VERSION=1.0.0", "-DWITH_PYTHON_LAYER", "-DBOOST_BIND_GLOBAL_PLACEHOLDERS",
     *(f"-Dcblas_{kind}{name}=scipy_cblas_{kind}{name}" for name in BLAS for kind in "sd"),
+    "-Dopenblas_get_num_threads=scipy_openblas_get_num_threads",
 )
 
 LIBRARY_FOLDERS = ("scipy_openblas32/lib", "nvidia/cu13/lib", "nvidia/cudnn/lib")
@@ -39,7 +41,7 @@ class Compiler:
         self.tools, self.source, self.folder = tools, source, folder
         self.capabilities, self.processes = capabilities, processes
         folder.mkdir()
-        includes = (folder, source / "include", *tools.includes)
+        includes = (folder, source / "include", ENGINE, *tools.includes)
         self.flags = ["-std=c++17", "-O3", *DEFINITIONS,
                       "-DUSE_CUDNN" if tools.cuda else "-DCPU_ONLY",
                       *(f"-I{include}" for include in includes)]
@@ -129,7 +131,10 @@ def build(compiler: Compiler) -> tuple[Path, bytes]:
     """
     source, tools = compiler.source, compiler.tools
     descriptor = compiler.generate_messages()
+    if platform.machine() != "x86_64":
+        print(f"no vector instructions of {platform.machine()} in engine/kernels: plain code alone")
     files = [*write_units(sources(source, ".cpp"), compiler.folder, "caffe"),
+             *sorted((ENGINE / "kernels").glob("*.cpp")),
              compiler.folder / "caffe/proto/caffe.pb.cc", source / "python/caffe/_caffe.cpp",
              source / "tools/caffe.cpp"]
     libraries = ["boost_thread", "boost_filesystem", "glog", "gflags", "protobuf", "scipy_openblas",

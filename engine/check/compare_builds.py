@@ -5,9 +5,9 @@
 
 Each build records, from the same random weights and inputs, all blobs of the deploy net of the
 high resolution, and its weights and losses after ten iterations of training. It prints the least
-time that a pass and an iteration took. Start it in a checkout whose python_layers are on the
+times that a pass and an iteration took. Start it in a checkout whose python_layers are on the
 PYTHONPATH; it needs Python 3.9, numpy and pycaffe alone. To compare all bits, set
-OPENBLAS_NUM_THREADS=1 and the same OPENBLAS_CORETYPE for both.
+OPENBLAS_NUM_THREADS=1, CAFFE_STOCK_CPU=1 and the same OPENBLAS_CORETYPE for both.
 """
 
 import argparse
@@ -45,10 +45,15 @@ def fill(net, random):
 
 
 def timed(function):
-    """Seconds that a call of ``function`` takes."""
-    began = time.perf_counter()
+    """Seconds that a call of ``function`` takes, and those of the processor (two floats)."""
+    began = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - began
+    return time.perf_counter() - began[0], time.process_time() - began[1]
+
+
+def least(times):
+    """The least of several :func:`timed` in words."""
+    return "{:.3f} s, {:.3f} s of the processor".format(*np.min(times, axis=0))
 
 
 def forward(caffe, size, random):
@@ -61,7 +66,7 @@ def forward(caffe, size, random):
             net.blobs[name].reshape(*given[name].shape)
             net.blobs[name].data[...] = given[name]
     times = [timed(net.forward) for _ in range(4)][1:]
-    print(f"{size}: a forward pass of the deploy net takes {min(times):.3f} s")
+    print(f"{size}: a forward pass of the deploy net takes {least(times)}")
     return {f"{size} forward {name}": blob.data.copy() for name, blob in net.blobs.items()}
 
 
@@ -95,7 +100,7 @@ def train(caffe, size, random, iterations):
     for _ in range(iterations):
         times.append(timed(lambda: solver.step(1)))
         losses.append(float(solver.net.blobs["loss"].data.reshape(())))
-    print(f"{size}: an iteration of training takes {min(times):.3f} s")
+    print(f"{size}: an iteration of training takes {least(times)}")
     found = {f"{size} training {name} {index}": blob.data.copy()
              for name, blobs in solver.net.params.items() for index, blob in enumerate(blobs)}
     return {f"{size} training losses": np.array(losses), **found}

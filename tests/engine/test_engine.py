@@ -95,7 +95,8 @@ def test_the_documentation_lists_every_patch_and_setting():
     assert re.findall(r"^\| `(\d\d-[a-z0-9-]+)` \|", text, re.M) == [
         name[:-len(".patch")] for name in NAMES
     ]
-    settings = set(re.findall(r'getenv\("(\w+)"\)', "".join(path.read_text() for path in PATCHES)))
+    code = [*PATCHES, *(ENGINE / "kernels").iterdir()]
+    settings = set(re.findall(r'getenv\("(\w+)"\)', "".join(path.read_text() for path in code)))
     assert settings and all(f"`{name}" in text for name in settings)
 
 

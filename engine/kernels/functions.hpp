@@ -1,0 +1,75 @@
+// What the convolutions need of a set of vector instructions: a table of functions. plain.cpp,
+// avx2.cpp and avx512.cpp each make one from the same source (vectors.hpp, transforms.hpp,
+// products.hpp, elementwise.hpp). Those functions call nothing of the standard library: what the
+// linker shares between files must not hold instructions that the processor lacks.
+#ifndef CAFFE_KERNELS_FUNCTIONS_HPP_
+#define CAFFE_KERNELS_FUNCTIONS_HPP_
+
+#include <cstddef>
+
+namespace caffe {
+namespace kernels {
+
+const int kTile = 4;     // pixels along a side of an output tile
+const int kPoints = 6;   // interpolation points along a side
+const int kPlanes = kPoints * kPoints;
+const int kMaxWidth = 16;  // floats in the widest vector
+
+// A rectangle of 4x4 tiles, in tiles, and the plane that it is part of, in pixels. Tiles that reach
+// over the right or the lower edge are read as 0 there and not written.
+struct Tiles {
+  int height, width;
+  int row, column, rows, columns;
+  int count() const { return rows * columns; }
+};
+
+struct Functions {
+  const char* name;
+  int width;  // floats in a vector
+  int rows;   // `multiply` takes a multiple of this many rows
+  // The transforms of the 6x6 patches of the input, and of the 4x4 tiles of the output's gradient.
+  // Value p of tile t goes to out[p * stride + t]; up to kMaxWidth floats behind the last tile are
+  // overwritten. `scratch` has ScratchSize(tiles) floats.
+  void (*transform_input)(const Tiles& tiles, const float* plane, float* out, size_t stride,
+                          float* scratch);
+  void (*transform_gradient)(const Tiles& tiles, const float* plane, float* out, size_t stride,
+                             float* scratch);
+  // The tiles of the output from their values at the points, plus `bias`, into `plane`.
+  void (*transform_output)(const Tiles& tiles, const float* in, size_t stride, float bias,
+                           float* plane, float* scratch);
+  // `count` 3x3 kernels, `step` floats apart; value p of kernel j goes to out[p * stride + j], with
+  // zeros up to a multiple of `width`. `rotated` turns each by 180 degrees.
+  void (*transform_weights)(const float* weights, size_t step, int count, bool rotated, float* out,
+                            size_t stride);
+  // Adds the gradients of `count` kernels to weights[9 * j].
+  void (*transform_products)(const float* in, size_t stride, int count, float* weights);
+  // c (rows, columns) = a (rows, depth) b (depth, columns), added to c if `add`. All are row-major
+  // with the given pitches in floats; columns are rounded up to a multiple of `width`, so the rows
+  // of b and c must be that long.
+  void (*multiply)(int rows, int columns, int depth, const float* a, size_t a_pitch, const float* b,
+                   size_t b_pitch, float* c, size_t c_pitch, bool add);
+  // `width` rows of `columns` floats become columns of `width`.
+  void (*transpose)(int columns, const float* in, size_t in_pitch, float* out, size_t out_pitch);
+  // The maxima of 2x2 pixels of a plane of even sides, and where in the plane they are.
+  void (*pool)(int height, int width, const float* in, float* out, int* places);
+  void (*relu_forward)(size_t count, float slope, const float* in, float* out);
+  void (*relu_backward)(size_t count, float slope, const float* in, const float* out_diff,
+                        float* in_diff);
+  double (*sum)(size_t count, const float* in);
+};
+
+// Floats of scratch space that the transforms of `tiles` take.
+inline size_t ScratchSize(const Tiles& tiles) {
+  return 4 * kPoints * ((tiles.rows + 2) * size_t(tiles.columns) + 2 * kMaxWidth) +
+         9 * size_t(tiles.columns + 2 + 8 * kMaxWidth);
+}
+
+extern const Functions plain;
+#ifdef __x86_64__
+extern const Functions avx2, avx512;
+#endif
+
+}  // namespace kernels
+}  // namespace caffe
+
+#endif  // CAFFE_KERNELS_FUNCTIONS_HPP_

@@ -1,0 +1,47 @@
+// Convolutions of 3x3 by Winograd's method, maxima of 2x2 and the rectifier for Caffe's layers in
+// float32 on the CPU. Results do not depend on the number of threads, to the last bit.
+//
+// CAFFE_STOCK_CPU=1 gives stock Caffe's arithmetic; CAFFE_CPU_KERNELS=plain, AVX2 or AVX-512
+// another set of instructions than the best that the processor has. Both are read at every call.
+#ifndef CAFFE_KERNELS_KERNELS_HPP_
+#define CAFFE_KERNELS_KERNELS_HPP_
+
+#include <cstddef>
+
+namespace caffe {
+namespace kernels {
+
+// The instructions in use: "plain", "AVX2" or "AVX-512"; "stock" where CAFFE_STOCK_CPU is 1.
+const char* Name();
+bool IsStock();
+
+// A convolution with 3x3 kernels, stride 1 and one pixel of padding. All arrays are in Caffe's
+// order: (images, channels, height, width), weights (outputs, inputs, 3, 3).
+struct Convolution {
+  int images, inputs, outputs, height, width;
+};
+
+// Narrower layers are left to stock Caffe: the transforms would cost more than they save.
+const int kFewestChannels = 8;
+
+void Forward(const Convolution& shape, const float* bottom, const float* weights, const float* bias,
+             float* top);  // bias may be null
+void BackwardToBottom(const Convolution& shape, const float* top_diff, const float* weights,
+                      float* bottom_diff);
+// These two add to what is there.
+void BackwardToWeights(const Convolution& shape, const float* bottom, const float* top_diff,
+                       float* weight_diff);
+void BackwardToBias(const Convolution& shape, const float* top_diff, float* bias_diff);
+
+// Maxima over 2x2 pixels, of planes with even sides, and the place of each in its plane.
+void MaxPool(int planes, int height, int width, const float* bottom, float* top, int* places);
+
+// In place or not.
+void ReluForward(size_t count, float slope, const float* bottom, float* top);
+void ReluBackward(size_t count, float slope, const float* bottom, const float* top_diff,
+                  float* bottom_diff);
+
+}  // namespace kernels
+}  // namespace caffe
+
+#endif  // CAFFE_KERNELS_KERNELS_HPP_
