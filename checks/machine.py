@@ -13,7 +13,7 @@ import psutil
 
 from checks.options import Options
 from objseg.caffe import cuda_driver
-from objseg.caffe.blas import describe_blas
+from objseg.caffe.blas import cpu_kernels, describe_blas
 from objseg.caffe.devices import device_name, use_device
 from objseg.parallel.cores import available_cores
 
@@ -44,6 +44,7 @@ def describe_machine(options: Options) -> dict:
         "processor": f"{device_name()}, {available_cores()} cores",
         "Caffe": caffe.__version__,
         "BLAS": describe_blas(),
+        "CPU kernels": cpu_kernels(),
         "Python": f"{platform.python_version()}, numpy {np.__version__}",
         "OpenCV": f"{cv2.__version__}, {cv2.getNumThreads()} threads",
         "load before": f"{os.getloadavg()[0]:.2f}",

@@ -1,4 +1,4 @@
-"""The BLAS that Caffe computes with."""
+"""The BLAS and the kernels that Caffe computes with on the CPU."""
 
 from threadpoolctl import threadpool_info
 
@@ -24,3 +24,13 @@ def describe_blas() -> str:
         f"OpenBLAS {blas['version']}, kernels for {blas['architecture']}, "
         f"{blas['num_threads']} threads"
     )
+
+
+def cpu_kernels() -> str:
+    """Return the instructions of Caffe's own kernels: "AVX-512", "AVX2", "plain", or "stock".
+
+    With "stock" all layers compute as BVLC's Caffe does; so does a Caffe of the user's.
+    """
+    import caffe
+
+    return getattr(caffe, "cpu_kernels", lambda: "stock")()

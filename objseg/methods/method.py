@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from objseg.caffe.blas import cpu_kernels
 from objseg.files import sha256
 from objseg.regions.index import ProposalIndex
 
@@ -41,6 +42,8 @@ class Configuration:
         }
         if self.proposals is not None:
             identity["proposals"] = ProposalIndex(self.proposals).identity
+        if self.deploy is not None and self.gpu is None and cpu_kernels() != "stock":
+            identity["convolutions"] = "Winograd"  # of any instructions: they differ as BLAS's do
         return identity
 
 

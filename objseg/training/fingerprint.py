@@ -6,6 +6,7 @@ import json
 from caffe.proto import caffe_pb2
 from google.protobuf import json_format, text_format
 
+from objseg.caffe.blas import cpu_kernels
 from objseg.caffe.names import DATA
 from objseg.convnet.reader import ConvnetReader
 from objseg.data.dataset import Dataset
@@ -21,6 +22,10 @@ WITHOUT_EFFECT = {
     "device_id", "test_iter", "test_interval", "test_initialization",
 }
 """Solver values that the weights do not depend on, once there is a snapshot to go on from."""
+
+
+STOCK = {"CAFFE_STOCK_CPU": "1"}
+"""The arithmetic of snapshots whose fingerprint names none: taken before there was another."""
 
 
 def fingerprint(dataset: Dataset, size: str, net, solver: str) -> dict:
@@ -40,6 +45,8 @@ def fingerprint(dataset: Dataset, size: str, net, solver: str) -> dict:
         "regions": _regions(batches, dataset),
         "start": {"weights": [sha256(path)[:16] for path in parameters.weights]},
         "solver": {k: v for k, v in values.items() if k not in WITHOUT_EFFECT},
+        # also of a run on a GPU, which may be continued on the CPU
+        "arithmetic": STOCK if cpu_kernels() == "stock" else {"CAFFE_STOCK_CPU": "0"},
         "net": {layer.name: _digest(layer) for layer in net.layer if layer.name != DATA},
     }
 
@@ -70,7 +77,7 @@ def differences(earlier: dict, now: dict, most: int = 6) -> str:
 
     At most the first ``most`` differences are listed.
     """
-    found = []
+    found, earlier = [], {"arithmetic": STOCK, **earlier}
     for part in now:
         one, other = earlier.get(part, {}), now[part]
         found += [f"{part}: {key} was {one.get(key)}, is {other.get(key)}"

@@ -125,7 +125,7 @@ def test_limit_takes_the_first_samples_and_more_can_follow(dataset, fake, tmp_pa
     assert [height for height, _ in fake] == [40, 44, 44, 48, 52, 56]
 
 
-def test_key_changes_with_everything_that_changes_the_numbers(tmp_path):
+def test_key_changes_with_everything_that_changes_the_numbers(tmp_path, monkeypatch):
     names = ("deploy", "weights", "vocabulary")
     for name in names:
         (tmp_path / name).write_text(name)
@@ -138,7 +138,10 @@ def test_key_changes_with_everything_that_changes_the_numbers(tmp_path):
     for path in files:
         path.write_text("changed")
         keys.add(digest(Configuration("highres", *files).identity()))
-    assert len(keys) == 5
+    keys.add(digest(Configuration("highres", *files, gpu=0).identity()))
+    monkeypatch.setenv("CAFFE_STOCK_CPU", "1")
+    stock = digest(Configuration("highres", *files).identity())
+    assert stock in keys and len(keys) == 6  # a GPU computes no Winograd of ours, either
     assert digest(dict(reversed(list(first.items())))) == digest(first)
 
 

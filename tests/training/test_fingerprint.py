@@ -50,3 +50,13 @@ def test_features_that_are_trained_on_count_and_others_do_not(dataset, tmp_path)
 def test_where_they_lie_does_not_count(dataset, tmp_path):
     one, other = (run_on(dataset, proposals=str(tmp_path / name)) for name in ("one", "other"))
     assert not differences(one, other)
+
+
+def test_the_arithmetic_counts_and_earlier_snapshots_are_stock(dataset, monkeypatch):
+    ours = run_on(dataset)
+    monkeypatch.setenv("CAFFE_STOCK_CPU", "1")
+    stock = run_on(dataset)
+    before = {part: value for part, value in stock.items() if part != "arithmetic"}
+    for earlier in (stock, before):
+        assert not differences(earlier, stock)
+        assert differences(earlier, ours) == "arithmetic: CAFFE_STOCK_CPU was 1, is 0"
