@@ -61,8 +61,9 @@ def add_fusion(
         maps, module="spatial_coordinates", layer="SpatialCoordinatesLayer",
         param_str=json.dumps(dict(channels=spatial)),
     )  # (N, 2, h, w)
-    net.expression_rows = L.Tile(expression, axis=2, tiles=size.cells)
-    net.expression_map = L.Tile(net.expression_rows, axis=3, tiles=size.cells)
+    # a row first: the rows are then copied whole, not number by number
+    net.expression_row = L.Tile(expression, axis=3, tiles=size.cells)
+    net.expression_map = L.Tile(net.expression_row, axis=2, tiles=size.cells)
     net.fused = L.Concat(maps, net.expression_map, net.coordinates)  # (N, D*, h, w)
     return add_classifier(net, size, net.fused)
 
@@ -117,6 +118,8 @@ def train_net(size: Size, settings: Settings) -> NetParameter:
             image_index = net.image_index = tops[4]
         score = add_model(net, size, settings, image_index)
         weights = dict(foreground=settings.foreground, background=settings.background)
+        if settings.soft_iou:
+            weights["soft_iou"] = settings.soft_iou
         net.loss = L.Python(
             score, net.label, module="weighted_logistic_loss", layer="WeightedLogisticLossLayer",
             loss_weight=1, param_str=json.dumps(weights),

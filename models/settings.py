@@ -33,6 +33,7 @@ class Settings:
     label_rule: str
     foreground: float
     background: float
+    soft_iou: float
     freeze_convnet: bool
     train_split: str
     iter_size: int

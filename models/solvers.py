@@ -19,9 +19,7 @@ iter_size: {settings.iter_size}
 # {recipe.reason}
 type: "{recipe.solver}"
 base_lr: {recipe.rate}
-lr_policy: "step"
-gamma: {recipe.gamma}
-stepsize: {recipe.step}
+{policy}
 max_iter: {recipe.iterations}
 momentum: {recipe.momentum}
 {decay}
@@ -41,6 +39,8 @@ random_seed: {settings.seed}
 solver_mode: {settings.mode}
 """
 
+STEPS = 'lr_policy: "step"\ngamma: {recipe.gamma}\nstepsize: {recipe.step}'
+LINEAR = 'lr_policy: "poly"\npower: 1'
 DECAY = "# On weights only: biases and embeddings have decay_mult 0, as in the authors' code.\n"
 
 
@@ -74,6 +74,7 @@ def solver_text(size: Size, settings: Settings) -> str:
         net=quoted(f"{settings.prototxt}/train_{settings.model}.prototxt"),
         start=start,
         samples=recipe.batch * settings.iter_size,
+        policy=STEPS.format(recipe=recipe) if recipe.step else LINEAR,
         decay=(DECAY if recipe.decay else "") + f"weight_decay: {recipe.decay}",
         clip=f"clip_gradients: {recipe.clip}\n" if recipe.clip else "",
         test_iterations=max(1, 100 // recipe.batch),

@@ -1,6 +1,7 @@
 """The formulas of the Python layers as plain numpy functions; arrays are (N, C, H, W) float32."""
 
 import numpy as np
+from scipy.special import expit
 
 from objseg.errors import UserError
 
@@ -74,3 +75,31 @@ def weighted_logistic_gradient(
     sigmoid = np.where(score >= 0, 1, decay) / (1 + decay)
     gradient = np.where(label > 0, foreground * (sigmoid - 1), background * sigmoid)
     return (gradient / score.size).astype(score.dtype)
+
+
+def soft_iou_loss(score: np.ndarray, label: np.ndarray) -> float:
+    """Return the mean over the N samples of 1 - soft IoU (Rahman and Wang, ISVC 2016).
+
+    Soft IoU is (sum p M + 1) / (sum (p + M - p M) + 1) over the pixels of a sample, with
+    p = sigmoid(v) of ``score`` (N, 1, H, W), ``label`` M 0 or 1 of the same shape. The ones, which
+    are not in the paper, make an empty prediction of an empty label right.
+    """
+    intersection, union = _soft_areas(expit(score), label)
+    return float(np.mean(1 - intersection / union))
+
+
+def soft_iou_gradient(score: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return the gradient of :func:`soft_iou_loss` with respect to ``score``."""
+    p = expit(score)
+    intersection, union = _soft_areas(p, label)
+    slope = np.where(label > 0, -1 / union, intersection / union**2).astype(score.dtype)
+    return slope * p * (1 - p) / len(score)
+
+
+def _soft_areas(p, label):
+    """Return soft intersections and unions of the samples, float64 (N, 1, 1, 1), each plus 1."""
+    def area(values):
+        return values.sum(axis=(1, 2, 3), keepdims=True, dtype=np.float64)
+
+    intersection = area(p * label)
+    return intersection + 1, area(p) + area(label) - intersection + 1

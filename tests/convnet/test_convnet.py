@@ -37,8 +37,8 @@ def settings_of(size: Size, data, convnet=None):
     return Settings(
         model="highres", recipe=recipe, data=str(data), prototxt="", snapshots="", start=None,
         features=None, proposals=None, convnet=convnet and str(convnet), mirror=size.mirror,
-        spatial=2, label_rule="majority", foreground=3, background=1, freeze_convnet=True,
-        train_split="train", iter_size=1, seed=1, workers=1, mode="CPU",
+        spatial=2, label_rule="majority", foreground=3, background=1, soft_iou=1,
+        freeze_convnet=True, train_split="train", iter_size=1, seed=1, workers=1, mode="CPU",
     )
 
 

@@ -148,6 +148,14 @@ def test_the_paper_solvers_hold_the_published_values(stage, iterations, step):
     assert len(solver.weights) == 1
 
 
+def test_a_recipe_without_steps_lets_the_rate_fall_to_0_in_a_straight_line():
+    solver = text_format.Parse((PROTOTXT / "photo" / "solver_highres.prototxt").read_text(),
+                               caffe_pb2.SolverParameter())
+    # Caffe's poly: base_lr (1 - iteration / max_iter) ^ power
+    assert (solver.lr_policy, solver.power) == ("poly", 1)
+    assert not solver.HasField("stepsize") and not solver.HasField("gamma")
+
+
 def test_only_weights_decay_and_freezing_stops_at_the_convnet(tmp_path, scenes):
     run_tool("tools/generate_prototxt.py", "--size", "slim", "--data", scenes, "--freeze-convnet",
              "--out", tmp_path)

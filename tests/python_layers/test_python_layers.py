@@ -6,7 +6,12 @@ import pytest
 import scipy.special
 
 from objseg.errors import UserError
-from objseg.numerics import spatial_coordinates, weighted_logistic_gradient, weighted_logistic_loss
+from objseg.numerics import (
+    soft_iou_loss,
+    spatial_coordinates,
+    weighted_logistic_gradient,
+    weighted_logistic_loss,
+)
 
 RANDOM = np.random.RandomState(0)
 
@@ -122,6 +127,35 @@ def test_weighted_logistic_loss_and_gradient(net_of):
     np.testing.assert_allclose(net.params["b0"][0].diff, expected, atol=1e-4)
 
 
+def test_soft_iou_is_added_to_the_loss_and_its_gradient(net_of):
+    shape = (3, 1, 4, 5)
+    net = net_of("weighted_logistic_loss", "WeightedLogisticLossLayer", [shape, shape],
+                 '{"soft_iou": 2}', learnt=True)
+    score, label = RANDOM.randn(*shape) * 3, RANDOM.rand(*shape) < 0.4
+    net.params["b0"][0].data[...] = score
+    net.blobs["b1"].data[...] = label
+    p = scipy.special.expit(score)
+    overlaps = []
+    for q, m in zip(p, label):
+        union = q[~m].sum() + m.sum()  # a pixel of the object counts whole, however probable
+        overlaps.append((q[m].sum() + 1) / (union + 1))
+    expected = weighted_logistic_loss(score, label, 3, 1) + 2 * np.mean(1 - np.array(overlaps))
+    assert float(net.forward()["out"]) == pytest.approx(expected, rel=1e-5)
+    slopes = central_differences(net, 1.0, 1e-2)
+    net.backward()
+    np.testing.assert_allclose(net.params["b0"][0].diff, slopes, atol=1e-4)
+
+
+def test_soft_iou_of_a_sure_prediction_is_iou():
+    truth = np.zeros((1, 1, 40, 50), bool)
+    truth[..., 10:30, 10:30] = True
+    found = np.roll(truth, 10, axis=3)  # half of the square
+    score = np.where(found, 100, -100).astype(np.float32)
+    assert soft_iou_loss(score, truth) == pytest.approx(1 - 201 / 601)
+    assert soft_iou_loss(score, found) == 0
+    assert soft_iou_loss(np.full_like(score, -100), np.zeros_like(truth)) == 0
+
+
 @pytest.mark.parametrize("size", [1e2, 1e4])
 def test_the_loss_is_linear_for_huge_scores(size):
     score = np.array([size, -size, size, -size], np.float32)
@@ -170,6 +204,8 @@ def test_the_loss_follows_its_input(net_of):
      "expected the same"),
     ("weighted_logistic_loss", "WeightedLogisticLossLayer", [(1, 1, 2, 2)] * 2,
      '{"foreground": -1}', "foreground is -1"),
+    ("weighted_logistic_loss", "WeightedLogisticLossLayer", [(1, 1, 2, 2)] * 2,
+     '{"soft_iou": "much"}', "soft_iou is 'much'"),
     ("weighted_logistic_loss", "WeightedLogisticLossLayer", [(1, 1, 2, 2)] * 2,
      "{foreground: 1}", "not JSON"),
     ("weighted_logistic_loss", "WeightedLogisticLossLayer", [(1, 1, 2, 2)] * 2, "[3, 1]",

@@ -34,6 +34,8 @@ def add_switches(parser: argparse.ArgumentParser) -> None:
         help="loss weight of foreground pixels (paper: 3)")
     add("--background", type=weight, default=1.0, metavar="ALPHA",
         help="loss weight of background pixels (paper: 1)")
+    add("--soft-iou", type=weight, metavar="WEIGHT",
+        help="loss weight of 1 - soft IoU, which counts small objects like large ones (paper: 0)")
     convnet = group.add_mutually_exclusive_group()
     convnet.add_argument("--freeze-convnet", dest="freeze_convnet", action="store_true",
                          default=None, help="hold conv1-5, as the authors' later code")
@@ -79,9 +81,11 @@ def chosen_settings(options: argparse.Namespace, size: Size, model: str, **value
     if options.expressions_per_image and recipe.shares_images:
         recipe = replace(recipe, expressions_per_image=options.expressions_per_image)
     if options.iterations:
-        step = max(1, round(recipe.step * options.iterations / recipe.iterations))
+        step = recipe.step and max(
+            1, round(recipe.step * options.iterations / recipe.iterations)
+        )
         recipe = replace(recipe, iterations=options.iterations, step=step)
-    for key in ("label_rule", "freeze_convnet", "mirror", "cached_convnet"):
+    for key in ("label_rule", "freeze_convnet", "mirror", "cached_convnet", "soft_iou"):
         value = getattr(options, key)
         values[key] = getattr(size, key) if value is None else value
     if not values.pop("cached_convnet"):
