@@ -67,7 +67,7 @@ def deploy_net(size: Size, settings: Settings) -> NetParameter:
     """Return the net for use: boxes and phrases in, a score (M, 1) per pair out."""
     net = caffe.NetSpec()
     inputs(
-        net, features=[1, size.fc[1] + BOX_FEATURES], **TEXT_INPUTS,
+        net, features=[1, size.box_features[0] + BOX_FEATURES], **TEXT_INPUTS,
         region_index=[1], sample_index=[1],
     )
     add_attention(net, size, net.region_index)

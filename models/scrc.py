@@ -72,7 +72,8 @@ def deploy_net(size: Size, settings: Settings) -> NetParameter:
     """Return the net for use: an image's boxes and a text in, word scores out."""
     net = caffe.NetSpec()
     inputs(
-        net, local=[PROPOSALS, size.fc[2] + BOX_FEATURES], context=[1, size.fc[1]], **TEXT_INPUTS,
+        net, local=[PROPOSALS, size.box_features[1] + BOX_FEATURES],
+        context=[1, size.box_features[0]], **TEXT_INPUTS,
     )
     add_word_scores(net, size, PROPOSALS)
     return one_phase(f"scrc {size.name}", net)

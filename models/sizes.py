@@ -93,6 +93,11 @@ class Size:
         return self.trunk[4] if self.stride == 32 else self.trunk[3] + self.trunk[4]
 
     @property
+    def box_features(self):
+        """Channels of the two features of a box, see :func:`models.vgg16.crops_net`."""
+        return 2 * (self.convnet_channels,) if "fc7" in self.start_lacks else self.fc[1:]
+
+    @property
     def pretrained(self):
         """The file of the trunk's weights before any training on expressions."""
         return self.recipes["lowres"].start
@@ -216,7 +221,8 @@ PHOTO = replace(
     start_lacks=frozenset({"fc6", "fc7", "fc8", "lstm"}),
     embedding=256,
     hidden=256,
-    crop=224,
+    # Half the paper's side, a quarter of its time: 7 cells of 16 pixels.
+    crop=112,
     feature_scale=1,
     cached_convnet=True,
     mirror=True,

@@ -108,11 +108,19 @@ def convnet_net(size: Size) -> NetParameter:
 def crops_net(size: Size) -> NetParameter:
     """Return the net that turns crops into fc7 and fc8, the features of SCRC and GroundeR.
 
-    Both are multiplied by ``size.feature_scale`` on their way out.
+    Both are multiplied by ``size.feature_scale`` on their way out. Where the pretrained trunk has
+    no fc7 and fc8, the mean of the convolutions' maps over the crop stands for each.
     """
     net = caffe.NetSpec()
     inputs(net, image=[1, 3, size.crop, size.crop])
-    add_crop_trunk(net, size)
-    net.fc7_features = L.Power(net.relu7, scale=size.feature_scale)
-    net.fc8_features = L.Power(net.fc8, scale=size.feature_scale)
+    if "fc7" in size.start_lacks:
+        net.convnet_mean = L.Pooling(
+            add_convnet(net, size), pool=P.Pooling.AVE, global_pooling=True
+        )
+        fc7 = fc8 = net.convnet_mean
+    else:
+        add_crop_trunk(net, size)
+        fc7, fc8 = net.relu7, net.fc8
+    net.fc7_features = L.Power(fc7, scale=size.feature_scale)
+    net.fc8_features = L.Power(fc8, scale=size.feature_scale)
     return one_phase(f"crops {size.name}", net)
