@@ -19,6 +19,7 @@ environment.enter()
 
 import argparse
 import logging
+import math
 import tempfile
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def parser() -> Parser:
     parser.add_argument("--validate", type=positive, metavar="N",
                         help="iterations between validations (default: a tenth of the run)")
     parser.add_argument("--validation-images", type=not_negative, default=40, metavar="N",
-                        help="images of the val split to validate the two stages on; 0 for none")
+                        help="at most so many images of the val split, evenly spread, validate the "
+                        "two stages; 0 for none")
     add_switches(parser)
     return parser
 
@@ -138,9 +140,9 @@ def open_validation(job: Job, net, gpu: int | None, ranks) -> Validation | None:
         segmenter = Segmenter(deploy, None, job.dataset.vocabulary, gpu, job.size.input)
     segmenter.net.share_with(net)
     every = options.validate or max(1, settings.recipe.iterations // 10)
-    return Validation(
-        images[:options.validation_images], job.dataset, segmenter, every, ranks, job.convnet
-    )
+    # spread over the split: joined sets follow one another in it
+    chosen = images[::math.ceil(len(images) / options.validation_images)]
+    return Validation(chosen, job.dataset, segmenter, every, ranks, job.convnet)
 
 
 def begin(job: Job, words, snapshots: Snapshots, snapshot: Snapshot | None):
