@@ -55,7 +55,7 @@ class Host:
         for name in ("engine/unpack-packages", "engine/source.py", "engine/packages.txt",
                      "engine/requirements/build.txt", "engine/requirements/environment.txt",
                      "engine/requirements/cuda.txt", "engine/patches/01-first.patch",
-                     "docs/engine.md"):
+                     "engine/kernels/first.cpp", "docs/engine.md"):
             self.append(name)
         write_program(self.checkout / "engine/setup", SETUP.format(folder=folder, pycaffe=PYCAFFE))
         write_program(folder / "python", "#!/bin/bash\n")
@@ -303,7 +303,8 @@ def test_a_broken_environment_is_made_again(host, broken):
     ("engine/setup", True), ("engine/unpack-packages", True), ("engine/source.py", True),
     ("engine/packages.txt", True), ("engine/requirements/build.txt", True),
     ("engine/requirements/environment.txt", True), ("engine/patches/01-first.patch", True),
-    ("engine/patches/02-second.patch", True), ("engine/requirements/cuda.txt", False),
+    ("engine/patches/02-second.patch", True), ("engine/kernels/first.cpp", True),
+    ("engine/kernels/second.cpp", True), ("engine/requirements/cuda.txt", False),
     ("engine/check/compare.py", False), ("docs/engine.md", False),
     ("tools/common/environment.py", False),
 ])
