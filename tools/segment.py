@@ -3,6 +3,7 @@
     python tools/segment.py photo.jpg "sky" "person on the left"
     python tools/segment.py holiday/ extra.png "the dog" --refine
     python tools/segment.py 641.jpg "red car" --size slim --weights out/demo
+    python tools/segment.py photo.jpg "sky" --onnx photo.onnx
 
 Writes for each picture and expression a mask (0 or 255, the picture's own size) and an overlay as
 PNG, prints area, box and scores, and writes all overlays on one page, sheet.jpg. Nothing in the
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from skimage import data
 from common.arguments import Parser, add_device, add_size
+from common.convolutions import fetch_convolutions_once
 
 from models.sizes import SIZES
 from objseg.errors import UserError
@@ -31,10 +33,10 @@ from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
 from objseg.files import REPOSITORY
 from objseg.data.images import ImageError, pictures_in, read_image, write_image, write_png
 from objseg.data.masks import bounding_box
-from objseg.download.manifest import read_manifest
 from objseg.methods.configuration import configure
 from objseg.methods.grabcut import refine
 from objseg.methods.nets import origin
+from objseg.methods.onnx_segmenter import OnnxSegmenter
 from objseg.methods.ours import Segmenter
 from objseg.plots import contact_sheet, overlay
 
@@ -60,6 +62,9 @@ def parse():
                         help="trained weights, or a folder whose newest weights of the method are "
                         "taken (default: for photo those in models/photo, else the file that "
                         "training leaves for the size)")
+    parser.add_argument("--onnx", type=Path, metavar="FILE",
+                        help="a model of tools/export_onnx.py, run by onnxruntime on the CPU; "
+                        "--method, --size and --weights do not count")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="folder of the masks and overlays")
     parser.add_argument("--examples", action="store_true",
@@ -76,6 +81,9 @@ def parse():
                         help="segment an expression without a known word too: its mask is a guess")
     add_device(parser)
     options = parser.parse_args()
+    if options.onnx and (options.weights or options.gpu is not None):
+        parser.error("--onnx names a model with its weights, for the CPU: leave out --weights and "
+                     "--gpu")
     options.pictures = {}
     if options.examples:
         folder = Path(data.__file__).parent
@@ -188,24 +196,37 @@ def segment(segmenter, path, expressions, options):
     return tiles
 
 
-def fetch_convolutions_once():
-    """Fetch the convolutions of the net for photographs, unless they are here."""
-    item = read_manifest(REPOSITORY / "data" / "manifest.json")["vgg16-convolutions"]
-    if not (REPOSITORY / item.files[0].path).is_file():
-        from objseg.download.vgg16_convolutions import fetch_convolutions  # takes time to load
+def chosen_model(options):
+    """Return the vocabulary of the chosen model, and a function that opens its segmenter.
 
-        print("the first use fetches VGG-16's convolutions (60 MB)", file=sys.stderr)
-        fetch_convolutions(item, REPOSITORY)
+    The function warns of a model that has seen no photographs.
+    """
+    if options.onnx:
+        segmenter = OnnxSegmenter(options.onnx)
+        vocabulary, images = segmenter.vocabulary, segmenter.images
+    else:
+        size = SIZES[options.size]
+        chosen = configure(
+            options.method, size, REPOSITORY / size.data, options.weights, options.gpu
+        )
+        segmenter, vocabulary = None, Vocabulary.load(chosen.vocabulary)
+        images = origin(chosen.weights).get("images")
+
+    def open_segmenter():
+        if images == "drawn":
+            warn("these weights have seen drawn images only; on a photograph their masks mean "
+                 "nothing")
+        if segmenter is None and options.weights is None and size.published:
+            fetch_convolutions_once()
+        return segmenter or Segmenter(chosen.deploy, chosen.weights, vocabulary, chosen.gpu)
+
+    return vocabulary, open_segmenter
 
 
 def main():
     """Segment every expression in every picture."""
     options = parse()
-    size = SIZES[options.size]
-    configuration = configure(
-        options.method, size, REPOSITORY / size.data, options.weights, options.gpu
-    )
-    vocabulary = Vocabulary.load(configuration.vocabulary)
+    vocabulary, open_segmenter = chosen_model(options)
     if options.list_words:
         print("\n".join(vocabulary.spoken))
         return
@@ -216,13 +237,7 @@ def main():
         raise UserError("nothing to segment: --words lists what the net knows, --guess segments "
                         "expressions without a known word too")
 
-    if options.weights is None and size.published:
-        fetch_convolutions_once()
-    if origin(configuration.weights).get("images") == "drawn":
-        warn("these weights have seen drawn images only; on a photograph their masks mean nothing")
-    segmenter = Segmenter(
-        configuration.deploy, configuration.weights, vocabulary, configuration.gpu
-    )
+    segmenter = open_segmenter()
     tiles, unreadable = [], []
     for path, expressions in options.pictures.items():
         known = {each: read[each] for each in expressions if read[each] is not None}

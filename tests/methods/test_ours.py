@@ -10,7 +10,8 @@ from models.sizes import SIZES
 from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
 from objseg.methods.configuration import conventional_prototxt
-from objseg.methods.ours import EXPRESSIONS_AT_ONCE, Segmenter
+from objseg.methods.ours import Segmenter
+from objseg.methods.segmenter import EXPRESSIONS_AT_ONCE
 
 NETS = conventional_prototxt(SIZES["slim"])
 VOCABULARY = Vocabulary.build(["left half the top and more sky"], min_count=1)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from support.commands import run_tool
 
 from models.sizes import SIZES
 from objseg.data.expressions import Vocabulary
@@ -44,9 +45,10 @@ def segment(weights, tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
     tool = importlib.import_module("segment")
 
-    def run(path, *expressions, options=()):
+    def run(path, *expressions, options=(), weights=weights):
         out = tmp_path / "out"
-        arguments = [path, *expressions, "--size", "slim", "--weights", weights, "--out", out]
+        arguments = [path, *expressions, "--size", "slim", "--out", out]
+        arguments += ["--weights", weights] if weights else []
         monkeypatch.setattr(sys, "argv", ["segment.py", *map(str, [*arguments, *options])])
         with pytest.raises(SystemExit) as end:
             tool.environment.run(tool.main)
@@ -107,6 +109,25 @@ def test_the_lowres_method(segment, weights, tmp_path):
     status, _, messages, pictures = segment(path, "sky", options=options)
     assert status == 0, messages
     assert pictures["a_sky_mask.png"].shape == (60, 90)
+
+
+def test_a_model_in_onnx_gives_the_same_masks_and_refuses_other_weights(
+    segment, weights, tmp_path
+):
+    path = save(tmp_path / "a.png", Image.fromarray(PICTURE))
+    run_tool("tools/export_onnx.py", "--size", "slim", "--weights", weights,
+             "--out", tmp_path / "net.onnx")
+    _, text, _, expected = segment(path, "red car", "zebra")
+    status, said, messages, found = segment(
+        path, "red car", "zebra", options=["--onnx", tmp_path / "net.onnx"], weights=None
+    )
+    assert status == 0 and "zebra" in messages
+    assert figures(said) == figures(text)
+    assert (expected["a_red-car_mask.png"] == found["a_red-car-2_mask.png"]).mean() > 0.99
+    status, _, messages, _ = segment(path, "sky", options=["--onnx", tmp_path / "net.onnx"])
+    assert status == 2 and "leave out --weights" in messages
+    status, _, messages, _ = segment(path, "sky", options=["--onnx", path], weights=None)
+    assert status == 1 and "a.png: onnxruntime cannot open it" in messages
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""The model of :mod:`objseg.methods.ours` from an ONNX file, without Caffe.
+
+This module, and all that it imports, needs numpy, OpenCV, onnxruntime and tqdm alone.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from objseg.data.expressions import Vocabulary
+from objseg.errors import UserError
+from objseg.methods.segmenter import BaseSegmenter
+
+FORMAT = "text_objseg-caffe segmenter 1"
+"""What the metadata of a file that tools/export_onnx.py wrote says under "format"."""
+
+REMEDY = "write it with: python tools/export_onnx.py --out FILE"
+
+
+class OnnxSegmenter(BaseSegmenter):
+    """The model in a file of tools/export_onnx.py, run by onnxruntime on the CPU.
+
+    ``threads`` is the number of threads, None for one per core. ``images`` is "photographs",
+    "drawn" or "unknown": the kind that the model was trained on. Raises UserError where
+    ``path`` is missing or is no such file.
+
+    Example::
+
+        segmenter = OnnxSegmenter("photo.onnx")
+        segmenter.set_image(cv2.imread("photo.jpg"))
+        masks, scores = segmenter.predict(["sky", "red car"])
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None):
+        self._session = _open(path, threads)
+        facts = self._session.get_modelmeta().custom_metadata_map
+        if facts.get("format") != FORMAT:
+            raise UserError(
+                f"{path}: an ONNX file of another origin or version (format "
+                f"{facts.get('format')!r}, expected {FORMAT!r}); {REMEDY}"
+            )
+        self.vocabulary = Vocabulary(facts["vocabulary"].splitlines(), path)
+        self.images = facts["images"]
+        shapes = {each.name: each.shape for each in self._session.get_inputs()}
+        self.input_size, self.words = shapes["image"][0], shapes["tokens"][0]
+        self._no_features = np.zeros([0, *shapes["known_features"][1:]], np.float32)
+        self._in_trunk, self._features = None, self._no_features
+
+    def _input_of(self, square):
+        return square
+
+    def _head(self, pixels, expressions):
+        known = self._features if self._in_trunk is pixels else self._no_features
+        responses, self._features = self._session.run(["responses", "features"], {
+            "image": pixels, "known_features": known,
+            "tokens": self.vocabulary.encode_all(expressions, self.words)["tokens"],
+        })
+        self._in_trunk = pixels
+        return responses
+
+
+def _open(path, threads):
+    import onnxruntime
+
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; {REMEDY}")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; warnings are about the file's own make
+    options.intra_op_num_threads = threads or 0
+    # int8 weights become float32 once, when the file is opened, and not in every run
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's own classes have no other base
+        raise UserError(f"{path}: onnxruntime cannot open it ({error}); {REMEDY}") from error
