@@ -39,7 +39,7 @@ class OnnxSegmenter(BaseSegmenter):
                 f"{path}: an ONNX file of another origin or version (format "
                 f"{facts.get('format')!r}, expected {FORMAT!r}); {REMEDY}"
             )
-        self.vocabulary = Vocabulary(facts["vocabulary"].splitlines(), path)
+        self.vocabulary = Vocabulary(facts["vocabulary"].split("\n")[:-1], path)
         self.images = facts["images"]
         shapes = {each.name: each.shape for each in self._session.get_inputs()}
         self.input_size, self.words = shapes["image"][0], shapes["tokens"][0]
