@@ -64,7 +64,7 @@ def parse():
                         "training leaves for the size)")
     parser.add_argument("--onnx", type=Path, metavar="FILE",
                         help="a model of tools/export_onnx.py, run by onnxruntime on the CPU; "
-                        "--method, --size and --weights do not count")
+                        "--method and --size do not count (default: the net in Caffe)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="folder of the masks and overlays")
     parser.add_argument("--examples", action="store_true",
