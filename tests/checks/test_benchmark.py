@@ -27,9 +27,9 @@ def test_the_layers_of_an_iteration_are_all_timed_and_counted_as_a_whole(options
     assert [layer["name"] for layer in result["layers"]] == list(net._layer_names)
     operations = np.sum([layer["operations"] for layer in result["layers"]], axis=0)
     assert tuple(operations) == cost.operations(net, cost.frozen_layers(parameters))
-    seconds = {layer["name"]: layer["seconds"] for layer in result["layers"]}
-    assert seconds["conv1_2"][0] > 10 * seconds["conv1_2"][1], "the slim trunk is not learnt"
-    assert min(seconds["mlp_l1"]) > 0 and result["peak"] > 1e9
+    layers = {layer["name"]: layer for layer in result["layers"]}
+    assert layers["conv1_2"]["operations"][1] == 0, "the slim trunk is not learnt"
+    assert min(layers["mlp_l1"]["seconds"]) > 0 and result["peak"] > 1e9
 
 
 def test_a_net_that_caffe_refuses_is_no_timing(options):
