@@ -14,7 +14,7 @@ environment.enter()
 
 from pathlib import Path
 
-from common.arguments import Parser, add_size
+from common.arguments import Parser, add_trained_model
 from common.convolutions import fetch_convolutions_once
 
 from models.sizes import SIZES
@@ -27,13 +27,7 @@ from objseg.methods.configuration import configure
 def parse():
     """Read the command line."""
     parser = Parser(__doc__)
-    parser.add_argument("--method", choices=("highres", "lowres"), default="highres",
-                        help="the model of stage 2 or of stage 1 (default: highres)")
-    add_size(parser, "photo")
-    parser.add_argument("--weights", type=Path, metavar="PATH",
-                        help="trained weights, or a folder whose newest weights of the method are "
-                        "taken (default: for photo those in models/photo, else the file that "
-                        "training leaves for the size)")
+    add_trained_model(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE",
                         help="the ONNX file; an older one is replaced")
     parser.add_argument("--type", choices=TYPES, default="float32",

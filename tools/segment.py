@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from skimage import data
-from common.arguments import Parser, add_device, add_size
+from common.arguments import Parser, add_device, add_trained_model
 from common.convolutions import fetch_convolutions_once
 
 from models.sizes import SIZES
@@ -55,13 +55,7 @@ def parse():
     parser.add_argument("words", nargs="*", metavar="PICTURE ... EXPRESSION",
                         help="pictures, or folders of pictures, and then, in quotes, what to "
                         "segment in each of them")
-    parser.add_argument("--method", choices=("highres", "lowres"), default="highres",
-                        help="the model of stage 2 or of stage 1 (default: highres)")
-    add_size(parser, "photo")
-    parser.add_argument("--weights", type=Path, metavar="PATH",
-                        help="trained weights, or a folder whose newest weights of the method are "
-                        "taken (default: for photo those in models/photo, else the file that "
-                        "training leaves for the size)")
+    add_trained_model(parser)
     parser.add_argument("--onnx", type=Path, metavar="FILE",
                         help="a model of tools/export_onnx.py, run by onnxruntime on the CPU; "
                         "--method and --size do not count (default: the net in Caffe)")

@@ -69,12 +69,12 @@ def relu(graph, layer, net, bottoms):
 
 
 def same(graph, layer, net, bottoms):
-    """What a layer is that does nothing in use: dropout."""
+    """Pass the bottoms on: dropout does nothing in use."""
     return bottoms
 
 
 def nothing(graph, layer, net, bottoms):
-    """What a layer without tops is."""
+    """Leave out a layer without tops."""
     return []
 
 

@@ -57,6 +57,17 @@ def add_size(parser: argparse.ArgumentParser, default: str = "paper"):
                         help="the paper's nets, those for photographs, or slim ones for a CPU")
 
 
+def add_trained_model(parser: argparse.ArgumentParser) -> None:
+    """Add --method, --size and --weights, which choose a trained model of the paper's."""
+    parser.add_argument("--method", choices=("highres", "lowres"), default="highres",
+                        help="the model of stage 2 or of stage 1 (default: highres)")
+    add_size(parser, "photo")
+    parser.add_argument("--weights", type=Path, metavar="PATH",
+                        help="trained weights, or a folder whose newest weights of the method are "
+                        "taken (default: for photo those in models/photo, else the file that "
+                        "training leaves for the size)")
+
+
 def add_data(parser: argparse.ArgumentParser, default: Path | None = None):
     """Add --data; without a ``default``, ``options.data`` is None for the size's own data set."""
     sizes = " (default: data/referit for --size paper, data/demo for slim)"
