@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import io
 import os
@@ -32,26 +33,31 @@ def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "earlier"
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def files_of_4_kilobytes():
-    """Let no file grow beyond 4096 bytes, where a write fails as it does on a full disk."""
+    """Let no file grow beyond 4096 bytes, where a write fails as it does on a full disk.
+
+    The limit holds for pytest's own output, too, so no more than the write belongs inside.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("files_of_4_kilobytes")
 @pytest.mark.parametrize("ending", ["txt", "h5"])
 def test_a_disk_without_room_is_named_with_the_file(tmp_path, capfd, ending):
     path = tmp_path / f"a.{ending}"
 
     def write(size):
-        if ending == "txt":
-            write_text(path, "x" * size)
-        else:
-            with atomic_hdf5(path) as file:
-                file["a"] = np.ones(size, np.uint8)
+        with files_of_4_kilobytes():
+            if ending == "txt":
+                write_text(path, "x" * size)
+            else:
+                with atomic_hdf5(path) as file:
+                    file["a"] = np.ones(size, np.uint8)
 
     write(100)
     with pytest.raises(OSError) as caught:
