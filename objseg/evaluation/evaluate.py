@@ -7,7 +7,7 @@ journal at once, and a later evaluation of the same thing takes them from there.
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
@@ -108,6 +108,15 @@ class Evaluation:
     def ious(self) -> np.ndarray:
         """IoU of every sample, float64 (N,)."""
         return iou(self.intersections, self.unions)
+
+    def of_source(self, name: str) -> "Evaluation":
+        """Return the samples of one source of a joined data set; what was tallied stays here."""
+        chosen = np.array([sample.image.source == name for sample in self.samples], bool)
+        return replace(
+            self, samples=[sample for sample, take in zip(self.samples, chosen) if take],
+            intersections=self.intersections[chosen], unions=self.unions[chosen],
+            boxes=self.boxes[chosen], tally=Counter(),
+        )
 
 
 def evaluate(

@@ -10,8 +10,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from support.halves import EXPRESSIONS, evaluate_all, make_dataset
+from support.raw_data import Raw
 
-from objseg.data.dataset import About, Image, Region, Sample
+from objseg.data.dataset import About, Dataset, Image, Region, Sample
+from objseg.data.join import join
+from objseg.data.prepare import prepare
 from objseg.evaluation.evaluate import Evaluation, Request
 from objseg.evaluation.report.claims import BASELINES, CLAIMS, claims
 from objseg.evaluation.report.gallery import (
@@ -140,6 +143,33 @@ def test_papers_stand_beside_the_test_split_of_referit_only(dataset, stubs, tmp_
         assert "<td>paper" not in page
     for note in ("synthetic images", "expressions made by a program"):
         assert note in terminal(outcome) and f"{note}</span>" in page
+
+
+def test_a_joined_set_is_reported_by_source_as_each_is_alone(tmp_path):
+    for number, name in enumerate("ab"):
+        raw = Raw(tmp_path / "raw" / name, name, 60 * number)
+        mask = np.zeros((6, 8), bool)
+        mask[:3 + 2 * number] = True  # the sources' scores differ
+        raw.mask(f"{name}4_1", mask)
+        prepare(raw.folder, tmp_path / name, workers=1)
+    join([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
+    reported = {}
+    for name in ("a", "b", "ab"):
+        dataset = Dataset(tmp_path / name)
+        _, reported[name], page = made_report(dataset, tmp_path / "out" / name, ("whole-image",))
+    assert not reported["a"]["sources"]
+    parts = reported["ab"]["sources"]
+    assert [part["data"] for part in parts] == ["a", "b"]
+    assert sum(part["samples"] for part in parts) == reported["ab"]["samples"]
+    for part in parts:
+        alone = reported[part["data"]]
+        assert part["samples"] == alone["samples"] > 0
+        for key in ("metrics", "intervals"):
+            assert part["methods"][0][key] == alone["methods"][0][key]
+        assert f"from {part['data']}: {part['samples']} samples" in page
+    text = terminal(reported["ab"])
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith("whole image")] == \
+        [f"{reported[name]['methods'][0]['metrics']['mean_iou']:.2%}" for name in ("ab", "a", "b")]
 
 
 def outcome_of(figures):

@@ -34,8 +34,11 @@ def results(
     """Collect everything that was measured as plain values; fractions are in [0, 1].
 
     ``unavailable`` is {title of a method that could not be evaluated: why}, ``command`` the command
-    line. The papers' figures, in percent, are there only for what they measured.
+    line. The papers' figures, in percent, are there only for what they measured. Of a joined data
+    set the results on each source stand under "sources", in the same form.
     """
+    scored = dict.fromkeys(sample.image.source for sample in evaluations[0].samples)
+    sources = scored if len(request.dataset.sources) > 1 else ()
     return {
         "data": request.dataset.name,
         "directory": str(request.dataset.directory),
@@ -43,12 +46,24 @@ def results(
         "size": request.size,
         "limit": request.limit,
         "notes": list(request.dataset.about.notes),
-        "samples": len(evaluations[0].samples),
         "unavailable": unavailable,
-        "methods": [_measured(evaluation, request.is_papers) for evaluation in evaluations],
+        **_scores(evaluations, request.is_papers),
         "published": [row._asdict() for row in published(request)],
+        "sources": [
+            {"data": name, "published": [],
+             **_scores([evaluation.of_source(name) for evaluation in evaluations], False)}
+            for name in sources
+        ],
         "command": command,
         "versions": versions(),
+    }
+
+
+def _scores(evaluations, is_papers):
+    """Return the entries of :func:`results` about the scores of methods on the same samples."""
+    return {
+        "samples": len(evaluations[0].samples),
+        "methods": [_measured(evaluation, is_papers) for evaluation in evaluations],
     }
 
 

@@ -8,16 +8,25 @@ from objseg.metrics import NAMES
 def terminal(outcome: dict) -> str:
     """Format the results, the dict of :mod:`objseg.evaluation.report.results`, as lines of text."""
     lines = [summary(outcome), "", *table(outcome)]
-    notes, checked = tallies(outcome), claims(outcome)
+    notes = tallies(outcome)
     if notes:
         lines += ["", *notes]
     if outcome["unavailable"]:
         lines += ["", f"not evaluated (the report says why): {', '.join(outcome['unavailable'])}"]
-    if checked:
-        lines += ["", "What the paper concludes, on this data:"]
-        for claim, holds, figures in checked:
-            lines.append(f"  {'holds' if holds else 'does not hold':<15}{claim}: {figures}")
+    lines += conclusions(outcome)
+    for source in outcome["sources"]:
+        lines += ["", f"Of these, from {source['data']}: {source['samples']} samples", ""]
+        lines += [*table(source), *conclusions(source)]
     return "\n".join(lines)
+
+
+def conclusions(outcome: dict) -> list[str]:
+    """List the paper's conclusions that can be checked, below a heading, or nothing."""
+    checked = claims(outcome)
+    return checked and ["", "What the paper concludes, on this data:", *(
+        f"  {'holds' if holds else 'does not hold':<15}{claim}: {figures}"
+        for claim, holds, figures in checked
+    )]
 
 
 def summary(outcome: dict) -> str:
