@@ -19,7 +19,7 @@ from checks.processes import sizes
 from checks.timing import EXPRESSIONS, spoken, time_torch
 from objseg.caffe.names import data_layer
 from objseg.data.dataset import Dataset
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 from objseg.parallel.ranks import open_ranks
 from objseg.training.cost import frozen_layers
 
@@ -33,10 +33,10 @@ def splits(cores: int) -> list[str]:
 def _evaluation(options, ranks, exchange):
     """Yield a step of evaluation: EXPRESSIONS expressions of an image, which share its trunk."""
     dataset = Dataset(options.data)
-    segmenter = Segmenter(options.prototxt("deploy", "highres"), None, dataset.vocabulary)
+    segmenter = CaffeSegmenter(options.prototxt("deploy", "highres"), None, dataset.vocabulary)
     image = dataset.images("test")[0]
     pixels, expressions = dataset.pixels(image), spoken(image)
-    yield lambda: list(segmenter.responses(pixels, expressions))
+    yield lambda: list(segmenter.net_responses(pixels, expressions))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from objseg.caffe.names import LOSS, data_layer
 from objseg.caffe.weights import read_net
 from objseg.data.dataset import Dataset, Image
 from objseg.evaluation.table2 import seconds_per_expression
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 from objseg.training import cost
 
 EXPRESSIONS = 6
@@ -81,20 +81,20 @@ def time_segmentation(options: Options) -> dict:
     ``alone`` and ``shared`` are lists of seconds per expression.
     """
     dataset = Dataset(options.data)
-    segmenter = Segmenter(
+    segmenter = CaffeSegmenter(
         options.prototxt("deploy", "highres"), None, dataset.vocabulary, options.gpu
     )
     images = itertools.islice(itertools.cycle(dataset.images("test")), options.iterations)
     cases = [(dataset.pixels(image), spoken(image)) for image in images]
-    found = list(segmenter.responses(*cases[0]))
+    found = list(segmenter.net_responses(*cases[0]))
     caffe.set_mode_cpu()
-    expected = list(segmenter.responses(*cases[0]))
+    expected = list(segmenter.net_responses(*cases[0]))
     options.use_device()
     error = greatest_error(np.array(expected), np.array(found))
     limit = LIMITS[arithmetic()].values
 
     def masks(pixels, expressions):
-        return [(segmenter.responses(pixels, expressions), None)]
+        return [(segmenter.net_responses(pixels, expressions), None)]
 
     one_by_one = [(pixels, [text]) for pixels, expressions in cases for text in expressions]
     return {"shared": seconds_per_expression(masks, cases),

@@ -89,17 +89,17 @@ def net_input(square: np.ndarray) -> np.ndarray:
     return (square.astype(np.float32) - MEAN_BGR).transpose(2, 0, 1)
 
 
-def score_on_image(score: np.ndarray, placement: Placement) -> np.ndarray:
+def response_on_image(response: np.ndarray, placement: Placement) -> np.ndarray:
     """Map a response map back onto the image.
 
-    ``score`` (h, w) float32 of any resolution covers the whole square input; it is brought to the
-    input size (this is the bilinear upsampling of the paper's low resolution row in Table 1), the
-    padding is cut off, and the rest is resized bilinearly. Returns float32 (height, width).
+    ``response`` (h, w) float32 of any resolution covers the whole square input; it is brought to
+    the input size (this is the bilinear upsampling of the paper's low resolution row in Table 1),
+    the padding is cut off, and the rest is resized bilinearly. Returns float32 (height, width).
     """
     square = (placement.size, placement.size)
-    if score.shape != square:
-        score = cv2.resize(score, square, interpolation=cv2.INTER_LINEAR)
-    inner = np.ascontiguousarray(score[placement.window])
+    if response.shape != square:
+        response = cv2.resize(response, square, interpolation=cv2.INTER_LINEAR)
+    inner = np.ascontiguousarray(response[placement.window])
     return cv2.resize(
         inner, (placement.width, placement.height), interpolation=cv2.INTER_LINEAR
     )

@@ -45,7 +45,7 @@ def test_a_smooth_map_survives_the_round_trip(height, width):
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     ramp = 0.3 * rows / height - 0.7 * columns / width
     square = geometry.resize_and_pad(ramp, 512)
-    back = geometry.score_on_image(square, Placement(height, width, 512))
+    back = geometry.response_on_image(square, Placement(height, width, 512))
     assert back.shape == (height, width)
     # Bilinear interpolation reproduces a ramp except next to the border, where pixels repeat.
     border = slice(2, -2) if min(height, width) > 4 else slice(None)
@@ -58,7 +58,7 @@ def test_a_mask_survives_the_round_trip(height, width):
     mask[height // 4 : height // 2 + 1, width // 3 : width // 2 + 1] = True
     square = geometry.resize_and_pad_mask(mask, 512)
     placement = Placement(height, width, 512)
-    back = geometry.score_on_image(square.astype(np.float32) - 0.5, placement) > 0
+    back = geometry.response_on_image(square.astype(np.float32) - 0.5, placement) > 0
     perimeter = 2 * sum(side.sum() for side in (mask.any(axis=0), mask.any(axis=1)))
     assert (back != mask).sum() <= 1.1 * perimeter * max(1, max(height, width) / 512)
 
@@ -109,12 +109,12 @@ def test_response_map_on_the_image_equals_scipy(height, width):
     expected = scipy.ndimage.map_coordinates(
         inner, np.meshgrid(rows, columns, indexing="ij"), order=1, mode="nearest"
     )
-    np.testing.assert_allclose(geometry.score_on_image(score, placement), expected, atol=1e-4)
+    np.testing.assert_allclose(geometry.response_on_image(score, placement), expected, atol=1e-4)
 
 
 def test_coarse_response_map_is_upsampled_bilinearly():
     coarse = np.random.RandomState(1).randn(16, 16).astype(np.float32)
     expected = skimage.transform.resize(coarse, (512, 512), order=1, mode="edge")
-    result = geometry.score_on_image(coarse, Placement(512, 512, 512))
+    result = geometry.response_on_image(coarse, Placement(512, 512, 512))
     np.testing.assert_allclose(result, expected, atol=1e-4)
 

@@ -6,7 +6,7 @@
     python tools/segment.py photo.jpg "sky" --onnx photo.onnx
 
 Writes for each picture and expression a mask (0 or 255, the picture's own size) and an overlay as
-PNG, prints area, box and scores, and writes all overlays on one page, sheet.jpg. Nothing in the
+PNG, prints area, box and score, and writes all overlays on one page, sheet.jpg. Nothing in the
 output folder is overwritten. A picture is turned as its EXIF orientation says. A word that the net
 does not know is read as one that it knows and that means the same, if there is one: see
 objseg/data/synonyms.txt.
@@ -37,7 +37,8 @@ from objseg.methods.configuration import configure
 from objseg.methods.grabcut import refine
 from objseg.methods.nets import origin
 from objseg.methods.onnx_segmenter import OnnxSegmenter
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
+from objseg.methods.segmenter import score_of
 from objseg.plots import contact_sheet, overlay
 
 EXAMPLES = {
@@ -152,19 +153,18 @@ def free_name(out, base, ending):
     return next(name for name in names if not (out / f"{name}{ending}").exists())
 
 
-def statistics(mask, score):
+def statistics(mask, response):
     """Lines that describe a mask, bool (H, W), and its response map, float32 (H, W)."""
     area = np.count_nonzero(mask)
     box = "none, the mask is empty"
-    inside = ""
     if area:
         left, top, right, bottom = bounding_box(mask)
         box = f"x {left} to {right}, y {top} to {bottom}"
-        inside = f", mean inside {score[mask].mean():+.2f}"
     return [
         f"area   {area} of {mask.size} pixels ({100 * area / mask.size:.2f} %)",
         f"box    {box}",
-        f"score  {score.min():+.2f} to {score.max():+.2f}, mean {score.mean():+.2f}{inside}",
+        f"score  {score_of(response):.2f}, from responses {response.min():+.2f} to "
+        f"{response.max():+.2f}, mean {response.mean():+.2f}",
     ]
 
 
@@ -175,16 +175,16 @@ def segment(segmenter, path, expressions, options):
     """
     image, tiles = read_image(path, oriented=True), []
     print(os.fsencode(path).decode(errors="backslashreplace"))
-    scores = segmenter.scores(image, list(expressions.values()))
-    for expression, score in zip(expressions, scores):
-        mask = refine(image, score > 0) if options.refine else score > 0
+    responses = segmenter.responses(image, list(expressions.values()))
+    for expression, response in zip(expressions, responses):
+        mask = refine(image, response > 0) if options.refine else response > 0
         name = free_name(options.out, f"{plain(path.stem)}_{plain(expression)}", "_mask.png")
         drawn = overlay(image, mask)
         write_png(options.out / f"{name}_mask.png", mask.astype(np.uint8) * 255)
         write_png(options.out / f"{name}_overlay.png", drawn)
         tiles.append((expression, drawn))
         print(f"  {shorten(expression)}")
-        for line in statistics(mask, score):
+        for line in statistics(mask, response):
             print(f"    {line}")
         print(f"    files  {options.out / name}_mask.png, _overlay.png")
     return tiles
@@ -212,7 +212,7 @@ def chosen_model(options):
                  "nothing")
         if segmenter is None and options.weights is None and size.published:
             fetch_convolutions_once()
-        return segmenter or Segmenter(chosen.deploy, chosen.weights, vocabulary, chosen.gpu)
+        return segmenter or CaffeSegmenter(chosen.deploy, chosen.weights, vocabulary, chosen.gpu)
 
     return vocabulary, open_segmenter
 

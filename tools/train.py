@@ -35,7 +35,7 @@ from objseg.caffe.names import data_layer
 from objseg.caffe.prototxt import prototxt
 from objseg.errors import UserError
 from objseg.files import sha256, write_text
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 from objseg.parallel.ranks import open_ranks
 from objseg.training.log import TrainingLog
 from objseg.training.loop import train
@@ -137,7 +137,7 @@ def open_validation(job: Job, net, gpu: int | None, ranks) -> Validation | None:
     with tempfile.TemporaryDirectory() as folder:
         deploy = Path(folder) / f"deploy_{options.model}.prototxt"
         write_text(deploy, prototxt(job.model.deploy_net(job.size, settings)))
-        segmenter = Segmenter(deploy, None, job.dataset.vocabulary, gpu, job.size.input)
+        segmenter = CaffeSegmenter(deploy, None, job.dataset.vocabulary, gpu, job.size.input)
     segmenter.net.share_with(net)
     every = options.validate or max(1, settings.recipe.iterations // 10)
     # spread over the split: joined sets follow one another in it

@@ -9,7 +9,7 @@ import numpy as np
 
 from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
-from objseg.methods.segmenter import BaseSegmenter
+from objseg.methods.segmenter import Segmenter
 
 FORMAT = "text_objseg-caffe segmenter 1"
 """What the metadata of a file that tools/export_onnx.py wrote says under "format"."""
@@ -17,7 +17,7 @@ FORMAT = "text_objseg-caffe segmenter 1"
 REMEDY = "write it with: python tools/export_onnx.py --out FILE"
 
 
-class OnnxSegmenter(BaseSegmenter):
+class OnnxSegmenter(Segmenter):
     """The model in a file of tools/export_onnx.py, run by onnxruntime on the CPU.
 
     ``threads`` is the number of threads, None for one per core. ``images`` is "photographs",
@@ -28,7 +28,7 @@ class OnnxSegmenter(BaseSegmenter):
 
         segmenter = OnnxSegmenter("photo.onnx")
         segmenter.set_image(cv2.imread("photo.jpg"))
-        masks, scores = segmenter.predict(["sky", "red car"])
+        masks, scores, responses = segmenter.predict(["sky", "red car"])
     """
 
     def __init__(self, path: str | Path, threads: int | None = None):

@@ -14,10 +14,10 @@ from objseg.methods.nets import (
     vocabulary_beside,
     weights_in,
 )
-from objseg.methods.segmenter import BaseSegmenter
+from objseg.methods.segmenter import Segmenter
 
 
-class Segmenter(BaseSegmenter):
+class CaffeSegmenter(Segmenter):
     """A trained net of either stage, in Caffe.
 
     ``deploy`` is a deploy prototxt, ``weights`` a caffemodel (None keeps the random start),
@@ -28,9 +28,9 @@ class Segmenter(BaseSegmenter):
 
     Example::
 
-        segmenter = Segmenter.load("out/demo")
+        segmenter = CaffeSegmenter.load("out/demo")
         segmenter.set_image(cv2.imread("photo.jpg"))
-        masks, scores = segmenter.predict(["sky", "red car"])
+        masks, scores, responses = segmenter.predict(["sky", "red car"])
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class Segmenter(BaseSegmenter):
         else:
             self.net.blobs[self._input].data[0] = pixels
             output, self._in_trunk = self.net.forward(), pixels
-        (scores,) = output.values()
-        return scores[:, 0].copy()
+        (responses,) = output.values()
+        return responses[:, 0].copy()
 
     def _set_expressions(self, expressions):
         blobs, count = self.net.blobs, len(expressions)
@@ -86,15 +86,15 @@ class Segmenter(BaseSegmenter):
 
 def open_responses(configuration: Configuration) -> Find:
     """Load the net; what it finds are response maps on the image, float32 (H, W)."""
-    segmenter = Segmenter(
+    segmenter = CaffeSegmenter(
         configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
         configuration.gpu,
     )
     return lambda image, expressions, image_id=None: (
-        (score, None) for score in segmenter.scores(image, expressions)
+        (response, None) for response in segmenter.responses(image, expressions)
     )
 
 
 def positive(image, responses):
-    """Take pixels with a score above 0 (section 3.3): an iterator over (bool (H, W), None)."""
+    """Take pixels with a response above 0 (section 3.3): an iterator over (bool (H, W), None)."""
     return ((response > 0, None) for response in responses)

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from objseg.data.frequent_words import FrequentWords
-from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
+from objseg.geometry import Placement, net_input, resize_and_pad, response_on_image
 from objseg.methods.method import Configuration, Find
 from objseg.methods.nets import open_net
 
@@ -33,8 +33,11 @@ def open_words(configuration: Configuration) -> Find:
             net.blobs["words"].reshape(len(asked))
             net.reshape()
             net.blobs["words"].data[...] = asked
-            (scores,) = net.forward().values()
-            maps = {word: score_on_image(score[0], placement) for word, score in zip(asked, scores)}
+            (responses,) = net.forward().values()
+            maps = {
+                word: response_on_image(response[0], placement)
+                for word, response in zip(asked, responses)
+            }
         for words in outputs:
             found = np.reshape([maps[word] for word in words], (-1, height, width))
             yield found, None if words else "no frequent word"

@@ -1,18 +1,41 @@
 """An image and expressions in, response maps and masks out, whatever computes the response maps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from objseg.data.expressions import Vocabulary
-from objseg.geometry import Placement, net_input, resize_and_pad, score_on_image
+from objseg.geometry import Placement, net_input, resize_and_pad, response_on_image
 
 EXPRESSIONS_AT_ONCE = 16
 """Expressions that share one pass through the head; bounds the memory, not the result."""
 
 
-class BaseSegmenter(ABC):
+class Prediction(NamedTuple):
+    """What N expressions name in an image of (H, W) pixels.
+
+    ``masks`` bool (N, H, W): the pixels whose response is above 0. ``scores`` float32 (N,): how
+    sure the net is of each mask, see :func:`score_of`. ``responses`` float32 (N, H, W): the
+    response maps; 1 / (1 + exp(-response)) is the probability of foreground (equation 1).
+    """
+
+    masks: np.ndarray
+    scores: np.ndarray
+    responses: np.ndarray
+
+
+def score_of(response: np.ndarray) -> float:
+    """Return the mean probability of foreground within the mask of a ``response`` map (H, W).
+
+    It is between 0.5 and 1, and 0 where the mask is empty.
+    """
+    inside = response[response > 0]
+    return float(np.mean(1 / (1 + np.exp(-inside)))) if inside.size else 0.0
+
+
+class Segmenter(ABC):
     """A model of ``vocabulary`` that sees a square of ``input_size`` pixels a side.
 
     A class for one runtime sets both and defines :meth:`_head`.
@@ -29,28 +52,32 @@ class BaseSegmenter(ABC):
         """
         self._image = self.prepare(image)
 
-    def predict(self, expressions: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def predict(self, expressions: Sequence[str]) -> Prediction:
         """Segment what each of N ``expressions`` names in the image of :meth:`set_image`.
 
-        Returns N masks, bool (H, W), and N response maps, float32 (H, W), above 0 in the mask.
-        For a great number of them :meth:`scores` takes less memory.
+        For a great number of them :meth:`responses` takes less memory. Raises RuntimeError without
+        an image.
         """
         if self._image is None:
             raise RuntimeError("predict() needs an image: call set_image(image) first")
-        scores = list(self.scores_of(self._image, expressions))
-        return [score > 0 for score in scores], scores
+        placement = self._image[0]
+        responses = np.empty((len(expressions), placement.height, placement.width), np.float32)
+        for response, found in zip(responses, self.responses_of(self._image, expressions)):
+            response[...] = found
+        scores = np.array([score_of(response) for response in responses], np.float32)
+        return Prediction(responses > 0, scores, responses)
 
-    def responses(self, image: np.ndarray, expressions: list[str]) -> Iterator[np.ndarray]:
-        """Iterate over the net's response maps, float32 (h, w), one per expression.
+    def responses(self, image: np.ndarray, expressions: Sequence[str]) -> Iterator[np.ndarray]:
+        """Iterate over response maps on the image, float32 (H, W), one per expression.
 
-        ``image`` is BGR uint8 (H, W, 3). A score above 0 means foreground.
+        ``image`` is BGR uint8 (H, W, 3). A response above 0 means foreground.
         """
+        return self.responses_of(self.prepare(image), expressions)
+
+    def net_responses(self, image: np.ndarray, expressions: Sequence[str]) -> Iterator[np.ndarray]:
+        """Iterate over the net's own response maps, float32 (h, w), which cover its input."""
         _, pixels = self.prepare(image)
         return self._responses(pixels, expressions)
-
-    def scores(self, image: np.ndarray, expressions: list[str]) -> Iterator[np.ndarray]:
-        """Iterate over response maps on the image itself, float32 (H, W), one per expression."""
-        return self.scores_of(self.prepare(image), expressions)
 
     def prepare(self, image: np.ndarray) -> tuple[Placement, np.ndarray]:
         """Return the image's Placement in the net's input, and that input."""
@@ -66,13 +93,13 @@ class BaseSegmenter(ABC):
         """Return the Placement of an image of this size in the net's input."""
         return Placement(height, width, self.input_size)
 
-    def scores_of(
-        self, prepared: tuple[Placement, np.ndarray], expressions: list[str]
+    def responses_of(
+        self, prepared: tuple[Placement, np.ndarray], expressions: Sequence[str]
     ) -> Iterator[np.ndarray]:
         """Iterate over response maps on an image that :meth:`prepare` has placed."""
         placement, pixels = prepared
         for response in self._responses(pixels, expressions):
-            yield score_on_image(response, placement)
+            yield response_on_image(response, placement)
 
     def _responses(self, pixels, expressions):
         """Iterate over the response maps of the net's input ``pixels``."""

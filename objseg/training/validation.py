@@ -13,9 +13,9 @@ from objseg.parallel.ranks import ALONE
 class Validation:
     """Measures a net in training, after every ``every`` iterations and at the end.
 
-    ``segmenter`` is an :class:`objseg.methods.ours.Segmenter` of the deploy net, which shares its
-    weights with the net in training. The ``ranks`` share the ``images``. Where training reads maps
-    of the convolutions, ``convnet`` is their ConvnetReader, and they are the net's input, too.
+    ``segmenter`` is an :class:`objseg.methods.ours.CaffeSegmenter` of the deploy net, which shares
+    its weights with the net in training. The ``ranks`` share the ``images``. Where training reads
+    maps of the convolutions, ``convnet`` is their ConvnetReader, and they are the net's input, too.
     Raises ConvnetError where an image has none.
     """
 
@@ -41,9 +41,9 @@ class Validation:
                 break
             shown, masks = self._shown(image), self.dataset.masks(image)
             pairs = [(masks[r.id], e) for r in image.regions for e in r.expressions]
-            scores = self.segmenter.scores_of(shown, [expression for _, expression in pairs])
-            for (mask, _), score in zip(pairs, scores):
-                measured += areas(score > 0, mask)
+            responses = self.segmenter.responses_of(shown, [said for _, said in pairs])
+            for (mask, _), response in zip(pairs, responses):
+                measured += areas(response > 0, mask)
         intersection, union, given_up = self.ranks.total(np.append(measured, given_up))
         return float(iou(intersection, union)) if union and not given_up else None
 

@@ -25,7 +25,7 @@ from objseg.data.dataset import Dataset
 from objseg.data.expressions import mirror
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 from objseg.training.validation import Validation
 
 TINY = replace(SLIM, input=64, trunk=(4, 4, 6, 6, 8), fc6_window=3, mirror=True)
@@ -182,7 +182,7 @@ def test_training_on_maps_is_training_on_pictures(scenes, tmp_path):
         rows = list(csv.DictReader((out / "highres_log.csv").open()))
         losses[name] = [[float(row["loss"]) for row in rows], float(rows[-1]["val_overall_iou"])]
         image = Dataset(data).images("test")[0]
-        (found[name],) = Segmenter.load(out).scores(Dataset(data).pixels(image), ["sky"])
+        (found[name],) = CaffeSegmenter.load(out).responses(Dataset(data).pixels(image), ["sky"])
     np.testing.assert_allclose(losses["maps"][0], losses["pictures"][0], rtol=1e-5)
     assert losses["maps"][1] == pytest.approx(losses["pictures"][1], abs=1e-3)
     np.testing.assert_allclose(found["maps"], found["pictures"], atol=1e-3)
@@ -198,4 +198,4 @@ def test_training_on_maps_is_training_on_pictures(scenes, tmp_path):
     assert weights.stat().st_size < (tmp_path / "pictures" / weights.name).stat().st_size
     weights.with_suffix(".json").unlink()
     with pytest.raises(WeightsError, match="no weights for the layers conv1_1"):
-        Segmenter.load(tmp_path / "maps")
+        CaffeSegmenter.load(tmp_path / "maps")

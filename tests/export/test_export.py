@@ -21,7 +21,7 @@ from objseg.export.graph import TYPES
 from objseg.export.model import save_model
 from objseg.files import REPOSITORY
 from objseg.methods.onnx_segmenter import OnnxSegmenter
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 
 VOCABULARY = Vocabulary.build(["red car left of the sky"], min_count=1)
 EXPRESSIONS = 3 * [
@@ -63,25 +63,25 @@ def files(tmp_path_factory):
 
 
 def in_caffe(paths):
-    return Segmenter(*paths[:2], Vocabulary.load(paths[2]))
+    return CaffeSegmenter(*paths[:2], Vocabulary.load(paths[2]))
 
 
 @pytest.mark.parametrize(("size", "model", "spatial"), [
     ("stride 16", "highres", 2), ("stride 32", "highres", 8), ("stride 32", "lowres", 2),
 ])
-def test_scores_and_masks_are_those_of_caffe(tmp_path, size, model, spatial):
+def test_responses_and_masks_are_those_of_caffe(tmp_path, size, model, spatial):
     paths = write_files(tmp_path, SIZES[size], model, spatial)
     save_model(*paths, tmp_path / "net.onnx", "float32")
     segmenters = in_caffe(paths), OnnxSegmenter(tmp_path / "net.onnx")
     for image in (ONE, OTHER):
         for segmenter in segmenters:
             segmenter.set_image(image)
-        (_, expected), (masks, scores) = (each.predict(EXPRESSIONS) for each in segmenters)
-        assert np.ptp(expected[0]) > 0.01 and np.ptp(expected, axis=0).max() > 0.01
-        np.testing.assert_allclose(scores, expected, atol=1e-4)
-        clear = np.abs(expected) > 1e-4
-        np.testing.assert_array_equal(np.array(masks)[clear], np.array(expected)[clear] > 0)
-    assert segmenters[0].predict([]) == segmenters[1].predict([]) == ([], [])
+        expected, found = (each.predict(EXPRESSIONS) for each in segmenters)
+        assert np.ptp(expected.responses[0]) > 0.01
+        assert np.ptp(expected.responses, axis=0).max() > 0.01
+        np.testing.assert_allclose(found.responses, expected.responses, atol=1e-4)
+        clear = np.abs(expected.responses) > 1e-4
+        np.testing.assert_array_equal(found.masks[clear], expected.masks[clear])
 
 
 def test_known_features_stand_for_the_image_and_another_image_replaces_them(files):
@@ -105,11 +105,11 @@ def test_known_features_stand_for_the_image_and_another_image_replaces_them(file
 def test_the_segmenter_runs_the_trunk_once_for_an_image(files):
     segmenter = OnnxSegmenter(files[1]["float32"])
     segmenter.set_image(ONE)
-    _, (first,) = segmenter.predict(["sky"])
+    first = segmenter.predict(["sky"]).responses
     segmenter._features = segmenter._features + 1  # not what the trunk would give
-    assert not np.allclose(segmenter.predict(["sky"])[1], first, atol=1e-4)
+    assert not np.allclose(segmenter.predict(["sky"]).responses, first, atol=1e-4)
     segmenter.set_image(ONE)
-    np.testing.assert_array_equal(segmenter.predict(["sky"])[1], [first])
+    np.testing.assert_array_equal(segmenter.predict(["sky"]).responses, first)
 
 
 def test_it_runs_where_caffe_and_onnx_cannot_be_imported(files, tmp_path):
@@ -121,24 +121,24 @@ import numpy as np
 from objseg.methods.onnx_segmenter import OnnxSegmenter
 segmenter = OnnxSegmenter(sys.argv[1])
 segmenter.set_image(np.load(sys.argv[2]))
-np.save(sys.argv[3], segmenter.predict(["red car", "sky"])[1])
+np.save(sys.argv[3], segmenter.predict(["red car", "sky"]).responses)
 """
     path = files[1]["float32"]
     np.save(tmp_path / "image.npy", ONE)
     subprocess.run([sys.executable, "-c", program, path, tmp_path / "image.npy",
-                    tmp_path / "scores.npy"], check=True, cwd=REPOSITORY)
-    expected = list(in_caffe(files[0]).scores(ONE, ["red car", "sky"]))
-    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-4)
+                    tmp_path / "responses.npy"], check=True, cwd=REPOSITORY)
+    expected = list(in_caffe(files[0]).responses(ONE, ["red car", "sky"]))
+    np.testing.assert_allclose(np.load(tmp_path / "responses.npy"), expected, atol=1e-4)
 
 
-def test_smaller_types_make_smaller_files_with_nearly_the_same_scores(files):
+def test_smaller_types_make_smaller_files_with_nearly_the_same_responses(files):
     paths, onnx = files
-    expected = np.array(list(in_caffe(paths).scores(ONE, EXPRESSIONS)))
+    expected = np.array(list(in_caffe(paths).responses(ONE, EXPRESSIONS)))
     sizes = [onnx[kind].stat().st_size for kind in TYPES]
     assert sizes[0] > sizes[1] > sizes[2]
     for kind, share in (("float16", 0.002), ("int8", 0.1)):
-        scores = list(OnnxSegmenter(onnx[kind]).scores(ONE, EXPRESSIONS))
-        error = np.abs(np.array(scores) - expected).max()
+        responses = list(OnnxSegmenter(onnx[kind]).responses(ONE, EXPRESSIONS))
+        error = np.abs(np.array(responses) - expected).max()
         assert 0 < error < share * np.ptp(expected), kind
 
 

@@ -11,7 +11,7 @@ from support.commands import run_tool
 from objseg.caffe import names
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.files import REPOSITORY
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 
 PROTOTXT = REPOSITORY / "prototxt"
 
@@ -190,7 +190,7 @@ WORDS = ("red", "car", "left", "sky", "the")
 @pytest.fixture(scope="module")
 def segmenter():
     caffe.set_random_seed(5)
-    return Segmenter(PROTOTXT / "slim" / "deploy_highres.prototxt", None,
+    return CaffeSegmenter(PROTOTXT / "slim" / "deploy_highres.prototxt", None,
                      Vocabulary(SPECIALS + WORDS))
 
 
@@ -234,9 +234,9 @@ def test_the_order_of_words_matters(segmenter):
 def test_expressions_that_share_an_image_score_as_alone(segmenter):
     image = np.random.RandomState(0).randint(0, 256, (90, 120, 3)).astype(np.uint8)
     expressions = [f"{a} {b}" for a in WORDS for b in WORDS]  # more than one pass through the head
-    together = list(segmenter.scores(image, expressions))
+    together = list(segmenter.responses(image, expressions))
     assert len(together) == 25 and together[0].shape == (90, 120)
     for expression, shared in zip(expressions, together):
-        (alone,) = segmenter.scores(image, [expression])
+        (alone,) = segmenter.responses(image, [expression])
         np.testing.assert_allclose(shared, alone, atol=1e-5)
     assert np.abs(together[0] - together[7]).max() > 1e-4

@@ -11,7 +11,7 @@ from objseg.caffe.weights import check_fits
 from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY, sha256
 from objseg.methods.nets import deploy_beside, origin, vocabulary_beside, weights_in
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 
 FOLDER = REPOSITORY / PHOTO.published
 CONVOLUTIONS = REPOSITORY / PHOTO.pretrained
@@ -41,12 +41,12 @@ def test_it_finds_what_is_plain_to_see_in_photographs_that_it_was_not_trained_on
     """The boxes were drawn by eye: most of each is, or is not, what the expression says."""
     if not CONVOLUTIONS.is_file():
         pytest.skip(f"no {CONVOLUTIONS}; make it with: python tools/download.py vgg16-convolutions")
-    segmenter = Segmenter.load(FOLDER)
+    segmenter = CaffeSegmenter.load(FOLDER)
     segmenter.set_image(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
-    _, (person,) = segmenter.predict(["person"])
+    (person,) = segmenter.predict(["person"]).responses
     assert inside(person, (180, 60, 270, 180)) > 0.9  # face
     assert inside(person, (60, 300, 230, 420)) > 0.9  # suit
     assert inside(person, (430, 20, 510, 200)) < 0.2  # the shuttle
     segmenter.set_image(np.ascontiguousarray(data.chelsea()[:, :, ::-1]))
-    _, (cat,) = segmenter.predict(["cat"])
+    (cat,) = segmenter.predict(["cat"]).responses
     assert inside(cat, (120, 60, 320, 250)) > 0.9

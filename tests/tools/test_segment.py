@@ -17,7 +17,7 @@ from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY
 from objseg.methods.configuration import conventional_prototxt
 from objseg.methods.grabcut import refine
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 
 RANDOM = np.random.RandomState(0)
 PICTURE = cv2.GaussianBlur(RANDOM.randint(0, 256, (60, 90, 3)).astype(np.uint8), (0, 0), 2)
@@ -32,8 +32,8 @@ def weights(tmp_path_factory):
     vocabulary = Vocabulary.build(["red car left sky"], min_count=1)
     vocabulary.save(folder / "highres_vocabulary.txt")
     caffe.set_random_seed(5)
-    segmenter = Segmenter(deploy, None, vocabulary)
-    (score,) = segmenter.scores(PICTURE[..., ::-1], ["sky"])
+    segmenter = CaffeSegmenter(deploy, None, vocabulary)
+    (score,) = segmenter.responses(PICTURE[..., ::-1], ["sky"])
     segmenter.net.params["mlp_l2"][1].data[...] -= np.median(score)
     segmenter.net.save(str(folder / "random.caffemodel"))
     return folder / "random.caffemodel"

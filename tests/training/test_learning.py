@@ -9,7 +9,7 @@ from support.training import run_training
 
 from models.sizes import SLIM
 from objseg.data.dataset import Dataset
-from objseg.methods.ours import Segmenter
+from objseg.methods.ours import CaffeSegmenter
 from objseg.training.snapshots import Snapshots
 
 EXPRESSIONS = ("sky at the top", "grass")
@@ -41,7 +41,7 @@ def learn_fast():
 
 def training_iou(scene, out, stage):
     """Overall IoU of a stage's newest weights on what they were trained on."""
-    segmenter = Segmenter(
+    segmenter = CaffeSegmenter(
         out / "prototxt" / f"deploy_{stage}.prototxt", Snapshots(out, stage).newest_weights(),
         scene.vocabulary,
     )
@@ -50,7 +50,7 @@ def training_iou(scene, out, stage):
     expressions = [region.expressions[0] for region in image.regions]
     assert sorted(expressions) == sorted(EXPRESSIONS)
     segmenter.set_image(pixels)
-    found, _ = segmenter.predict(expressions)
+    found = segmenter.predict(expressions).masks
     true = np.stack([masks[region.id] for region in image.regions])
     return (true & found).sum() / (true | found).sum()
 
