@@ -45,11 +45,11 @@ class Size:
     term of the loss, see python_layers/weighted_logistic_loss.py. ``start_lacks`` are layers that
     the pretrained file has no weights for, which start from their fillers. ``published`` is a
     folder of trained weights that come with the project.
-    ``crop`` is the side of a proposal's picture, ``frequent_words`` N of the per-word baseline and
-    ``word_maps`` the side of the maps that it is trained on, ``phrase`` the width of GroundeR's
-    embedding and LSTM, ``attention`` of its attention, ``feature_scale`` the factor of the trunk's
-    features of boxes, ``segments`` the proposals that an expression is trained on at a time in MCG
-    classification (section 4.1).
+    ``crop`` is the side of a proposal's picture, ``frequent_words`` N of the per-word baseline,
+    which with ``upsamples_words`` learns from maps as large as the input, as FCN-32s does, else
+    from a label per cell, ``phrase`` the width of GroundeR's embedding and LSTM, ``attention`` of
+    its attention, ``feature_scale`` the factor of the trunk's features of boxes, ``segments`` the
+    proposals that an expression is trained on at a time in MCG classification (section 4.1).
     """
 
     name: str
@@ -62,7 +62,7 @@ class Size:
     classifier: int
     crop: int
     frequent_words: int
-    word_maps: int
+    upsamples_words: bool
     phrase: int
     attention: int
     feature_scale: float
@@ -86,6 +86,11 @@ class Size:
     def cells(self):
         """Side of the feature map in cells."""
         return self.input // self.stride
+
+    @property
+    def word_maps(self):
+        """Side of the label maps that the per-word baseline is trained on."""
+        return self.input if self.upsamples_words else self.cells
 
     @property
     def convnet_channels(self):
@@ -117,7 +122,7 @@ PAPER = Size(
     classifier=500,
     crop=224,
     frequent_words=500,
-    word_maps=512,
+    upsamples_words=True,
     phrase=500,
     attention=128,
     feature_scale=1,
@@ -171,7 +176,7 @@ SLIM = Size(
     # that the trunk knows.
     crop=96,
     frequent_words=100,
-    word_maps=8,
+    upsamples_words=False,
     phrase=128,
     attention=128,
     # The slim trunk's features are hundreds large, VGG's units: SCRC's LSTM needs them that small.
@@ -204,9 +209,10 @@ CONVOLUTIONS = dict(
 
 # Measured on the val splits: overlap and precision rise as the rate falls, and little before.
 PHOTOGRAPHS = dict(
-    batch=48, step=None, rate=0.001, shares_images=True, expressions_per_image=6, solver="Adam",
+    step=None, rate=0.001, solver="Adam",
     reason="Minutes on held convolutions: Adam, with a rate that falls to 0 in a straight line.",
 )
+SIX = dict(batch=48, shares_images=True, expressions_per_image=6, **PHOTOGRAPHS)
 
 PHOTO = replace(
     SLIM,
@@ -232,9 +238,9 @@ PHOTO = replace(
     published="models/photo",
     recipes={
         **SLIM.recipes,
-        "lowres": Recipe(iterations=800, **PHOTOGRAPHS, **CONVOLUTIONS),
-        "highres": Recipe(iterations=2000, **PHOTOGRAPHS),
-        "per-word": replace(SLIM.recipes["per-word"], **CONVOLUTIONS),
+        "lowres": Recipe(iterations=800, **SIX, **CONVOLUTIONS),
+        "highres": Recipe(iterations=2000, **SIX),
+        "per-word": Recipe(8, 800, **PHOTOGRAPHS, **CONVOLUTIONS),
         "mcg": replace(SLIM.recipes["mcg"], **CONVOLUTIONS),
     },
 )

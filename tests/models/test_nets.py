@@ -1,5 +1,7 @@
 """The nets: the paper's numbers, the committed files, and what the blocks compute."""
 
+import json
+
 import caffe
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from support.commands import run_tool
 
+from models.sizes import SIZES
 from objseg.caffe import names
 from objseg.data.expressions import SPECIALS, Vocabulary
 from objseg.files import REPOSITORY
@@ -121,6 +124,18 @@ def test_every_net_has_the_names_that_code_relies_on(folder):
         assert not any("tokens" in layer.bottom for layer in layers[:end])
         assert not any(name.startswith(("conv", "pool", "fc")) for name in found[end:])
         assert found[end:].count(names.EMBEDDING) == 1
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_per_word_labels_are_as_large_as_the_scores(size):
+    folder = PROTOTXT / ("." if size.name == "paper" else size.name)
+    trained = read(folder / "train_per-word.prototxt").layer
+    upsampled = any(layer.type == "Deconvolution" for layer in trained)
+    net = caffe.Net(str(folder / "deploy_per-word.prototxt"), caffe.TEST)
+    (output,) = net.outputs
+    scores = net.blobs[output if upsampled else "score_words"]
+    labels = {json.loads(layer.python_param.param_str)["label"] for layer in trained[:2]}
+    assert labels == {scores.shape[-1]}
 
 
 def test_the_head_is_the_layer_after_the_trunk(paper):
