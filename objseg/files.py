@@ -12,11 +12,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TextIO
 
+from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from objseg.errors import ENVIRONMENT, UserError
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+CACHE = user_cache_path("objseg")
+"""A folder of the user's for what can be made again, such as ~/.cache/objseg."""
+
+SHIPPED = Path(__file__).resolve().with_name("shipped")
+"""What an installed package has of the repository, in the same places; pyproject.toml lists it."""
+
+INSTALLED = SHIPPED.is_dir()
+
+REPOSITORY = SHIPPED if INSTALLED else SHIPPED.parents[1]
+"""The root of the files that come with the project; only read where it is installed."""
+
+FETCHED = CACHE if INSTALLED else REPOSITORY
+"""The root of the files that are fetched."""
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ environment.enter()
 from pathlib import Path
 
 from common.arguments import Parser, add_trained_model
-from common.convolutions import fetch_convolutions_once
 
 from models.sizes import SIZES
 from objseg.export.graph import TYPES
@@ -40,8 +39,6 @@ def main():
     options = parse()
     size = SIZES[options.size]
     chosen = configure(options.method, size, REPOSITORY / size.data, options.weights)
-    if options.weights is None and size.published:
-        fetch_convolutions_once()
     save_model(chosen.deploy, chosen.weights, chosen.vocabulary, options.out, options.type)
     megabytes = options.out.stat().st_size / 1e6
     print(f"{options.out}: {megabytes:.1f} MB, from {chosen.weights}")

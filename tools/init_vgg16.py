@@ -68,9 +68,8 @@ def main():
 
     import caffe
 
-    from objseg.caffe.weights import (
-        WeightsError, fully_convolutional, read_caffemodel, save_starting_weights,
-    )
+    from objseg.caffe.starting_weights import fully_convolutional, save_starting_weights
+    from objseg.caffe.weights import WeightsError, read_caffemodel
 
     source, out = find_source(options.vgg16, options.any_checksum), options.out
     caffe.set_mode_cpu()

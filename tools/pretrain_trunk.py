@@ -59,7 +59,7 @@ def main():
     from objseg.training.loop import train
     from objseg.training.log import TrainingLog
     from objseg.training.solver import make_solver
-    from objseg.caffe.weights import save_starting_weights
+    from objseg.caffe.starting_weights import save_starting_weights
 
     data = options.data.resolve()
     net = pretraining_net(

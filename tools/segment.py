@@ -25,7 +25,6 @@ from pathlib import Path
 import numpy as np
 from skimage import data
 from common.arguments import Parser, add_device, add_trained_model
-from common.convolutions import fetch_convolutions_once
 
 from models.sizes import SIZES
 from objseg.errors import UserError
@@ -210,8 +209,6 @@ def chosen_model(options):
         if images == "drawn":
             warn("these weights have seen drawn images only; on a photograph their masks mean "
                  "nothing")
-        if segmenter is None and options.weights is None and size.published:
-            fetch_convolutions_once()
         return segmenter or CaffeSegmenter(chosen.deploy, chosen.weights, vocabulary, chosen.gpu)
 
     return vocabulary, open_segmenter

@@ -1,5 +1,6 @@
-"""Weight files: reading a caffemodel without building its net, and making starting weights."""
+"""Weight files: a caffemodel without its net, and nets with the weights of files."""
 
+import contextlib
 import hashlib
 import warnings
 from collections.abc import Iterable
@@ -7,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from objseg.caffe.names import EMBEDDING, LSTM
+from objseg.caffe.names import EMBEDDING
 from objseg.errors import UserError
-from objseg.files import atomic_path
 
 
 class WeightsError(UserError):
@@ -18,10 +18,11 @@ class WeightsError(UserError):
 
 def _read_layers(path):
     """Layers with blobs of a caffemodel, as {name: [BlobProto]}."""
-    from caffe.proto import caffe_pb2
     from google.protobuf.message import DecodeError
 
-    message = caffe_pb2.NetParameter()
+    from objseg.caffe.messages import NetParameter
+
+    message = NetParameter()
     try:
         with open(path, "rb") as stream, warnings.catch_warnings(record=True) as stopped_early:
             warnings.simplefilter("always")
@@ -36,6 +37,14 @@ def _read_layers(path):
     layers = {layer.name: layer.blobs for layer in message.layer or message.layers if layer.blobs}
     if not layers:
         raise WeightsError(f"{path}: a caffemodel without any weights")
+    for name, blobs in layers.items():
+        for blob in blobs:
+            numbers, shape = len(blob.data or blob.double_data), _shape(blob)
+            if numbers != int(np.prod(shape)):
+                raise WeightsError(
+                    f"{path}: layer {name} holds {numbers} numbers for a blob of shape {shape}; "
+                    "the file is damaged: copy or train it again"
+                )
     return layers
 
 
@@ -56,16 +65,19 @@ def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
     Raises WeightsError when the file is missing or is no caffemodel.
     """
     return {
-        name: [np.array(blob.data, np.float32).reshape(_shape(blob)) for blob in blobs]
+        name: [
+            np.array(blob.data or blob.double_data, np.float32).reshape(_shape(blob))
+            for blob in blobs
+        ]
         for name, blobs in _read_layers(path).items()
     }
 
 
 def write_caffemodel(path: str | Path, weights: dict[str, list[np.ndarray]]) -> None:
     """Write ``weights`` {layer name: [float32 arrays]}, as :func:`read_caffemodel` returns them."""
-    from caffe.proto import caffe_pb2
+    from objseg.caffe.messages import NetParameter
 
-    net = caffe_pb2.NetParameter()
+    net = NetParameter()
     for name, arrays in weights.items():
         layer = net.layer.add(name=name)
         for array in arrays:
@@ -85,13 +97,6 @@ def check_fits(net, path: str | Path) -> list[str]:
             continue
         expected = [tuple(blob.shape) for blob in blobs]
         found = [_shape(blob) for blob in given[name]]
-        for blob, shape in zip(given[name], found):
-            numbers = len(blob.data or blob.double_data)
-            if numbers != int(np.prod(shape)):
-                raise WeightsError(
-                    f"{path}: layer {name} holds {numbers} numbers for a blob of shape {shape}; "
-                    "the file is damaged: copy or train it again"
-                )
         # Files older than BlobShape pad a bias to four axes, which Caffe accepts.
         if [_trimmed(shape) for shape in expected] != [_trimmed(shape) for shape in found]:
             raise WeightsError(
@@ -101,27 +106,30 @@ def check_fits(net, path: str | Path) -> list[str]:
     return [name for name in net.params if name not in given]
 
 
-def arrays_digest(net, layers: Iterable[str]) -> str:
-    """Return one sha256 of the weights that ``net`` has in some of its ``layers``."""
+def arrays_digest(params, layers: Iterable[str]) -> str:
+    """Return one sha256 of the weights of some ``layers``.
+
+    ``params`` are {layer: weights}, a net's blobs or arrays.
+    """
     found = hashlib.sha256()
     for layer in sorted(layers):
-        for blob in net.params[layer]:
+        for blob in params[layer]:
             found.update(f"{layer} {tuple(blob.shape)}".encode())
             found.update(blob.data.tobytes())
     return found.hexdigest()
 
 
-def layer_not_finite(net) -> str | None:
-    """Return the name of the first layer of ``net`` with a weight that is NaN or Inf, or None."""
-    for name, blobs in net.params.items():
+def layer_not_finite(params) -> str | None:
+    """Return the first layer of ``params``, {layer: weights}, with a NaN or Inf, or None."""
+    for name, blobs in params.items():
         if not all(np.isfinite(blob.data).all() for blob in blobs):
             return name
     return None
 
 
-def check_finite(net, path: str | Path) -> None:
-    """Raise WeightsError when a weight that ``net`` took from the file ``path`` is NaN or Inf."""
-    name = layer_not_finite(net)
+def check_finite(params, path: str | Path) -> None:
+    """Raise WeightsError when a weight of ``params``, from the file ``path``, is NaN or Inf."""
+    name = layer_not_finite(params)
     if name is not None:
         raise WeightsError(
             f"{path}: a weight of the layer {name} is not finite: its training diverged; take an "
@@ -131,11 +139,12 @@ def check_finite(net, path: str | Path) -> None:
 
 def read_net(path: str | Path):
     """Read a net's prototxt; returns a NetParameter. Raises WeightsError where it is none."""
-    from caffe.proto import caffe_pb2
     from google.protobuf import text_format
 
+    from objseg.caffe.messages import NetParameter
+
     try:
-        net = text_format.Parse(Path(path).read_text(encoding="utf-8"), caffe_pb2.NetParameter())
+        net = text_format.Parse(Path(path).read_text(encoding="utf-8"), NetParameter())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise WeightsError(
             f"{path}: not a net's prototxt ({error}); write the nets again with: "
@@ -173,87 +182,73 @@ def load_net(
         elif missing:
             raise WeightsError(f"{weights}: no weights for the layers {', '.join(missing)}")
         net.copy_from(str(weights))
-        check_finite(net, weights)
+        check_finite(net.params, weights)
     return net
 
 
 def _copy_convolutions(net, layers, path, expected):
     """Copy ``layers`` from the caffemodel ``path``; ``expected`` is the digest of their numbers."""
-    remedy = "fetch it with: python tools/download.py vgg16-convolutions"
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file: the convolutions of the model; {remedy}")
-    try:
+    with _remedy():
         missing = set(check_fits(net, path)).intersection(layers)
+        if missing:
+            raise WeightsError(f"{path}: no weights for the layers {', '.join(sorted(missing))}")
+        net.copy_from(str(path))
+        _check_convolutions(net.params, layers, path, expected)
+
+
+@contextlib.contextmanager
+def _remedy():
+    """Say in a WeightsError about a file of convolutions what to do."""
+    try:
+        yield
     except WeightsError as error:
-        raise WeightsError(f"{error}; delete it and {remedy}") from error
-    if missing:
-        raise WeightsError(f"{path}: no weights for the layers {', '.join(sorted(missing))}")
-    net.copy_from(str(path))
-    found = arrays_digest(net, layers)
+        raise WeightsError(
+            f"{error}; delete it: the next use fetches VGG-16's convolutions again"
+        ) from error
+
+
+def _check_convolutions(params, layers, path, expected):
+    found = arrays_digest(params, layers)
     if found != expected:
         raise WeightsError(
             f"{path}: other convolutions (sha256 {found[:8]}…) than those that the model was "
-            f"trained on ({expected[:8]}…); delete it and {remedy}"
+            f"trained on ({expected[:8]}…)"
         )
 
 
-def check_vocabulary(net, vocabulary, deploy: str | Path, source: str | Path | None = None) -> None:
-    """Raise UserError when ``vocabulary`` has more words than the ``net``'s embedding has rows.
+def read_weights(
+    weights: str | Path, convolutions: tuple[Path, str] | None = None
+) -> dict[str, list[np.ndarray]]:
+    """Read the weights of a whole net, {layer name: [float32 arrays]}, without Caffe.
 
-    ``deploy`` is the net's file and ``source`` the vocabulary's, where it is known.
+    ``convolutions`` are those that ``weights`` lacks, as for :func:`load_net`. Raises WeightsError
+    where a file is missing or damaged, or they are others than the model was trained on.
     """
-    if EMBEDDING not in net.params:
+    found = read_caffemodel(weights)
+    check_finite(found, weights)
+    if convolutions:
+        path, expected = convolutions
+        with _remedy():
+            held = {name: w for name, w in read_caffemodel(path).items() if name not in found}
+            _check_convolutions(held, held, path, expected)
+        found |= held
+    return found
+
+
+def check_vocabulary(
+    params, vocabulary, deploy: str | Path, source: str | Path | None = None
+) -> None:
+    """Raise UserError when ``vocabulary`` has more words than the net's embedding has rows.
+
+    ``params`` are the net's {layer: weights}, ``deploy`` is its file and ``source`` the
+    vocabulary's, where it is known.
+    """
+    if EMBEDDING not in params:
         raise UserError(f"{deploy}: a net without the layer {EMBEDDING} reads no expressions")
-    rows = net.params[EMBEDDING][0].shape[0]
+    rows = params[EMBEDDING][0].shape[0]
     if len(vocabulary) > rows:
         of = f"{source}:" if source else "a vocabulary of"
         raise UserError(
             f"{of} {len(vocabulary)} words for an embedding of {rows} rows: the vocabulary and "
             f"{deploy} do not belong together"
         )
-
-
-def set_forget_bias(lstm_bias: np.ndarray, value: float = 1.0) -> None:
-    """Set the forget gate's part of Caffe's LSTM bias (4 D,) in place; the gates are i, f, o, g.
-
-    The authors' code starts with a forget bias of 1.
-    """
-    quarter = lstm_bias.shape[0] // 4
-    lstm_bias[quarter:2 * quarter] = value
-
-
-def fully_convolutional(weights: dict, net) -> dict[str, list[np.ndarray]]:
-    """Fit VGG-16's weights to convolutions of the net, by layer name.
-
-    ``weights`` as from :func:`read_caffemodel`. A fully connected layer over a 7x7 map is the
-    convolution with a 7x7 kernel of the same numbers, so each array is reshaped to the net's.
-    Returns {layer: arrays} of the trunk's layers from the first on: of fc6 to fc8 those that
-    ``weights`` has in the net's size. Raises WeightsError where a layer before fc6 is missing or
-    has another shape.
-    """
-    fitted = {}
-    for name, blobs in net.params.items():
-        found, expected = weights.get(name, []), [tuple(blob.shape) for blob in blobs]
-        if [a.size for a in found] == [int(np.prod(s)) for s in expected]:
-            fitted[name] = [a.reshape(s) for a, s in zip(found, expected)]
-        elif name.startswith("conv"):
-            raise WeightsError(
-                f"layer {name} has blobs of shape {[a.shape for a in found]}, expected {expected}"
-            )
-        else:
-            break  # a layer is worth nothing above another than it was trained on
-    return fitted
-
-
-def save_starting_weights(net, trunk: dict, path: Path) -> None:
-    """Write the start of stage 1 to ``path``: the trunk, and an LSTM with its forget bias.
-
-    ``net`` is :func:`models.ours.starting_net` with its random start, ``trunk`` {layer:
-    arrays} shaped as its layers. Layers that the file lacks start from their fillers.
-    """
-    for name, arrays in trunk.items():
-        for blob, array in zip(net.params[name], arrays):
-            blob.data[...] = array
-    set_forget_bias(net.params[LSTM][1].data)
-    with atomic_path(path) as temporary:
-        net.save(str(temporary))

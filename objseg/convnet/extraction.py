@@ -50,7 +50,7 @@ def extract(
     """
     net = convnet.open()
     (output,) = net.outputs
-    shape, weights = list(net.blobs[output].shape)[1:], arrays_digest(net, net.params)
+    shape, weights = list(net.blobs[output].shape)[1:], arrays_digest(net.params, net.params)
     made_by = digest([VERSION, weights, convnet.deploy.read_text(encoding="utf-8"), convnet.type])
     del net  # the workers load their own
     todo = [image for image in images

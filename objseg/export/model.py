@@ -1,4 +1,7 @@
-"""The whole model of :mod:`models.ours` as one ONNX file, which docs/onnx.md describes."""
+"""The whole model of :mod:`models.ours` as one ONNX file, which docs/onnx.md describes.
+
+Caffe is not needed: the net is read from its files.
+"""
 
 from pathlib import Path
 
@@ -7,17 +10,15 @@ import onnx
 from onnx import TensorProto, helper
 
 from objseg.caffe.names import FEATURES
-from objseg.caffe.weights import check_vocabulary, read_net
+from objseg.caffe.weights import check_vocabulary, read_net, read_weights
 from objseg.data.expressions import PAD, Vocabulary
 from objseg.errors import UserError
-from objseg.export.graph import Graph
+from objseg.export.graph import Graph, model_of
 from objseg.export.layers import convert
 from objseg.files import atomic_path
 from objseg.geometry import MEAN_BGR
-from objseg.methods.nets import open_net, origin
-from objseg.methods.onnx_segmenter import FORMAT
-
-OPSET, IR_VERSION = 17, 8
+from objseg.methods.nets import convolutions_of, origin
+from objseg.methods.onnx_segmenter import FORMAT, OnnxSegmenter
 
 INPUTS = {"image", "tokens", "continuation", "image_index"}
 """Inputs of a deploy net that this module can write."""
@@ -36,79 +37,90 @@ def save_model(deploy: Path, weights: Path, vocabulary: Path, out: Path, type: s
 
     Raises UserError where the files do not belong together, or the net is of another kind.
     """
-    net = open_net(deploy, weights)
     layers = list(read_net(deploy).layer)
-    if set(net.inputs) != INPUTS or FEATURES not in net.blobs:
+    inputs = [layer.top[0] for layer in layers if layer.type == "Input"]
+    if set(inputs) != INPUTS or FEATURES not in [layer.name for layer in layers]:
         raise UserError(
-            f"{deploy}: a net with inputs {', '.join(net.inputs)}; expected one of the methods "
+            f"{deploy}: a net with inputs {', '.join(inputs)}; expected one of the methods "
             f"highres and lowres, with {', '.join(sorted(INPUTS))} and a layer {FEATURES}"
         )
-    words = Vocabulary.load(vocabulary)
-    check_vocabulary(net, words, deploy, vocabulary)
-    model = helper.make_model(
-        build(net, layers, type), ir_version=IR_VERSION, producer_name="text_objseg-caffe",
-        opset_imports=[helper.make_opsetid("", OPSET)],
-    )
+    arrays, words = read_weights(weights, convolutions_of(weights)), Vocabulary.load(vocabulary)
+    check_vocabulary(arrays, words, deploy, vocabulary)
+    model = model_of(build(layers, arrays, type))
     helper.set_model_props(model, {
         "format": FORMAT, "preprocessing": PREPROCESSING, "threshold": "0",
         "vocabulary": words.text, "images": origin(weights).get("images", "unknown"),
         "weights": f"{weights.name} as {type}",
     })
-    onnx.checker.check_model(model, full_check=True)
     with atomic_path(out) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
+        try:
+            onnx.checker.check_model(model, full_check=True)
+            list(OnnxSegmenter(temporary).net_responses(np.zeros((1, 1, 3), np.uint8), [""]))
+        except Exception as error:  # those of onnx and onnxruntime have no other common base
+            raise UserError(
+                f"{weights}: not the weights of {deploy}, or damaged ones: the net does not run "
+                f"({error})"
+            ) from error
 
 
-def build(net, layers: list, type: str) -> onnx.GraphProto:
-    """Return the graph of a caffe.Net and its ``layers``, LayerParameters.
+def build(layers: list, weights: dict[str, list[np.ndarray]], type: str) -> onnx.GraphProto:
+    """Return the graph of a net's ``layers``, LayerParameters, and {layer: arrays}.
 
     Inputs: image (S, S, 3) uint8; tokens (T, N) int32; known_features (K, D, h, w) float32. With
     K = 0 the trunk describes the image; with K = 1 it does not run, and the image does not count.
     Outputs: responses (N, H, W) float32 and features (1, D, h, w) float32, the next call's
     known_features for the same image.
     """
+    sides = {
+        layer.top[0]: list(layer.input_param.shape[0].dim)
+        for layer in layers if layer.type == "Input"
+    }
     layers = [layer for layer in layers if layer.type != "Input"]
     last = [layer.name for layer in layers].index(FEATURES) + 1
-    side, maps = net.blobs["image"].shape[2], list(net.blobs[FEATURES].shape)[1:]
-    steps, (response,) = net.blobs["tokens"].shape[0], net.outputs
-    inputs = [
-        helper.make_tensor_value_info("image", TensorProto.UINT8, [side, side, 3]),
-        helper.make_tensor_value_info("tokens", TensorProto.INT32, [steps, "expressions"]),
+    (steps, _), side = sides["tokens"], sides["image"][2]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, [side, side, 3])
+    trunk, features = _trunk(image, layers[:last], weights, type)
+    maps = trunk.shape(features)[1:]
+    graph = Graph(type, [
+        image, helper.make_tensor_value_info("tokens", TensorProto.INT32, [steps, "expressions"]),
         helper.make_tensor_value_info("known_features", TensorProto.FLOAT, ["known", *maps]),
-    ]
-    height, width = net.blobs[response].shape[2:]
-    outputs = [
-        helper.make_tensor_value_info(
-            "responses", TensorProto.FLOAT, ["expressions", height, width]
-        ),
-        helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, *maps]),
-    ]
-    graph = Graph(type)
-    names = {"tokens": "tokens", FEATURES: _features(graph, net, layers[:last], type, maps)}
+    ])
+    names = {"tokens": "tokens", FEATURES: _features(graph, trunk, features, maps)}
     _count(graph, names)
-    convert(graph, layers[last:], net, names)
+    convert(graph, layers[last:], weights, names)
     channels = graph.constant("response_channel", np.array([1], np.int64))
-    graph.add("Squeeze", "responses", [names[response], channels])
-    return graph.proto("segmenter", inputs, outputs)
+    graph.add("Squeeze", "responses", [names[layers[-1].top[0]], channels])
+    shapes = {"responses": ["expressions", *graph.shape("responses")[1:]], "features": [1, *maps]}
+    return graph.proto("segmenter", [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    ], graph.inputs)
 
 
-def _features(graph, net, trunk, type, maps):
+def _trunk(image, layers, weights, type):
+    """Return the Graph from the ``image`` to the trunk's features, and their name in it."""
+    graph = Graph(type, [image])
+    pixels = graph.add("Cast", "image_float", ["image"], to=TensorProto.FLOAT)
+    centred = graph.add("Sub", "image_centred", [pixels, graph.constant("mean", MEAN_BGR)])
+    planes = graph.add("Transpose", "image_planes", [centred], perm=[2, 0, 1])
+    first = graph.constant("image_axis", np.array([0], np.int64))
+    names = {"image": graph.add("Unsqueeze", "image_batch", [planes, first])}
+    convert(graph, layers, weights, names)
+    return graph, names[FEATURES]
+
+
+def _features(graph, trunk, features, maps):
     """Add the choice between the known features and the trunk, which runs where it must alone."""
     none = graph.constant("zero", np.array([0], np.int64))
     known = graph.add("Shape", "known_count", ["known_features"], start=0, end=1)
     unknown = graph.add("Equal", "features_unknown", [known, none])
-    computed, given = Graph(type), Graph(type)
-    pixels = computed.add("Cast", "image_float", ["image"], to=TensorProto.FLOAT)
-    centred = computed.add("Sub", "image_centred", [pixels, computed.constant("mean", MEAN_BGR)])
-    planes = computed.add("Transpose", "image_planes", [centred], perm=[2, 0, 1])
-    first = computed.constant("image_axis", np.array([0], np.int64))
-    names = {"image": computed.add("Unsqueeze", "image_batch", [planes, first])}
-    convert(computed, trunk, net, names)
+    given = Graph()
     given.add("Identity", "features_given", ["known_features"])
     branches = [
-        branch.proto(name, [], [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)])
+        branch.proto(name, [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)])
         for branch, name, output, shape in (
-            (computed, "trunk", names[FEATURES], [1, *maps]),
+            (trunk, "trunk", features, [1, *maps]),
             (given, "no_trunk", "features_given", ["known", *maps]),
         )
     ]

@@ -6,8 +6,9 @@ from pathlib import Path
 from objseg.caffe.devices import use_device
 from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.data.expressions import Vocabulary
+from objseg.download.fetched import fetched
 from objseg.errors import UserError
-from objseg.files import REPOSITORY, sha256
+from objseg.files import sha256
 
 
 def weights_in(folder: Path | str, model: str) -> Path:
@@ -57,9 +58,16 @@ def convolutions_of(weights: Path) -> tuple[Path, str] | None:
     """Return the file of the convolutions whose maps ``weights`` were trained on.
 
     With it the checksum of their numbers. None where the weights have convolutions of their own.
+    The file is fetched if need be, see :func:`objseg.download.fetched.fetched`. Raises UserError
+    where it is missing.
     """
     source = origin(weights).get("convnet")
-    return source and (REPOSITORY / source["file"], source["sha256"])
+    if source is None:
+        return None
+    path = fetched(source["file"])
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: the convolutions that {weights} were trained on")
+    return path, source["sha256"]
 
 
 def origin(weights: Path) -> dict:
@@ -67,7 +75,7 @@ def origin(weights: Path) -> dict:
 
     See :class:`objseg.training.snapshots.Snapshots`.
     """
-    from objseg.training import snapshot  # loads Caffe
+    from objseg.training import snapshot  # loads protobuf
 
     return snapshot.origin(weights) if weights.with_suffix(".json").is_file() else {}
 
@@ -87,5 +95,7 @@ def open_net_and_words(configuration):
     """Load the net of a Configuration and the Vocabulary that it reads; returns both."""
     net = open_net(configuration.deploy, configuration.weights, configuration.gpu)
     vocabulary = Vocabulary.load(configuration.vocabulary)
-    check_vocabulary(net, vocabulary, configuration.deploy, configuration.vocabulary)
+    check_vocabulary(
+        net.params, vocabulary, configuration.deploy, configuration.vocabulary
+    )
     return net, vocabulary

@@ -38,7 +38,7 @@ class CaffeSegmenter(Segmenter):
         input_size: int | None = None,
     ):
         self.net = open_net(deploy, weights, gpu)
-        check_vocabulary(self.net, vocabulary, deploy)
+        check_vocabulary(self.net.params, vocabulary, deploy)
         self.vocabulary = vocabulary
         self._input = next(iter(self.net.blobs))
         self.input_size = input_size or self.net.blobs[self._input].shape[2]

@@ -150,7 +150,7 @@ class Run:
         if self.solver.iter == self.saved:
             return
         if checked:
-            name = layer_not_finite(self.net)
+            name = layer_not_finite(self.net.params)
             self._require(name is None, f"a weight of the layer {name} is not finite")
             self.ranks.check_alike()
         if self.ranks.rank == 0 and self.snapshots:

@@ -12,8 +12,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from caffe.proto import caffe_pb2
-
+from objseg.caffe.messages import SolverState
 from objseg.errors import UserError
 from objseg.files import digest, sha256
 
@@ -124,7 +123,7 @@ def learned_net(path: Path) -> bytes:
     Appended to a .solverstate it overrides the stored path, since protobuf keeps a field's last
     value.
     """
-    return caffe_pb2.SolverState(learned_net=str(path)).SerializeToString()
+    return SolverState(learned_net=str(path)).SerializeToString()
 
 
 def restore(solver, snapshot: Snapshot):

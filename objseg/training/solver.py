@@ -12,7 +12,8 @@ from google.protobuf import text_format
 from objseg.caffe.devices import last_words
 from objseg.caffe.names import LSTM
 from objseg.caffe.prototxt import prototxt
-from objseg.caffe.weights import WeightsError, check_finite, check_fits, set_forget_bias
+from objseg.caffe.starting_weights import set_forget_bias
+from objseg.caffe.weights import WeightsError, check_finite, check_fits
 from objseg.errors import UserError
 from objseg.files import write_text
 
@@ -97,5 +98,5 @@ def make_solver(
                 "start from it"
             )
         solver.net.copy_from(path)
-        check_finite(solver.net, path)
+        check_finite(solver.net.params, path)
     return solver, parameters

@@ -15,6 +15,7 @@ from support.tiny_trunk import randomize
 from models import ours
 from models.sizes import PHOTO, SLIM
 from objseg.caffe.prototxt import prototxt
+from objseg.caffe.weights import read_caffemodel, write_caffemodel
 from objseg.data.expressions import MAX_WORDS, Vocabulary
 from objseg.errors import UserError
 from objseg.export.graph import TYPES
@@ -131,6 +132,20 @@ np.save(sys.argv[3], segmenter.predict(["red car", "sky"]).responses)
     np.testing.assert_allclose(np.load(tmp_path / "responses.npy"), expected, atol=1e-4)
 
 
+def test_the_file_is_written_without_caffe(files, tmp_path):
+    program = """
+import sys
+from pathlib import Path
+sys.modules["caffe"] = None  # importing it raises ImportError
+from objseg.export.model import save_model
+save_model(*map(Path, sys.argv[1:]), "float32")
+"""
+    paths, onnx = files
+    subprocess.run([sys.executable, "-c", program, *paths, tmp_path / "net.onnx"], check=True,
+                   cwd=REPOSITORY)
+    assert (tmp_path / "net.onnx").read_bytes() == onnx["float32"].read_bytes()
+
+
 def test_smaller_types_make_smaller_files_with_nearly_the_same_responses(files):
     paths, onnx = files
     expected = np.array(list(in_caffe(paths).responses(ONE, EXPRESSIONS)))
@@ -150,7 +165,18 @@ def test_the_metadata_hold_the_words_and_the_preparation(files):
     assert OnnxSegmenter(files[1]["int8"]).words == MAX_WORDS
 
 
-def test_a_net_of_another_kind_is_refused_and_an_older_file_is_kept(files, tmp_path):
+def changed(weights, folder, layer, inputs):
+    """Write ``weights`` with the first ``inputs`` of a ``layer``, 0: without it; returns a file."""
+    arrays = read_caffemodel(weights)
+    kernel, bias = arrays.pop(layer)
+    if inputs:
+        arrays[layer] = [kernel[:, :inputs], bias]
+    path = folder / f"{layer}_{inputs}.caffemodel"
+    write_caffemodel(path, arrays)
+    return path
+
+
+def test_another_net_or_other_weights_are_refused_and_an_older_file_is_kept(files, tmp_path):
     (deploy, weights, vocabulary), out = files[0], tmp_path / "net.onnx"
     out.write_text("older")
     text = deploy.read_text()
@@ -163,6 +189,12 @@ def test_a_net_of_another_kind_is_refused_and_an_older_file_is_kept(files, tmp_p
         (tmp_path / "other.prototxt").write_text(text.replace(old, new))
         with pytest.raises(UserError, match=message):
             save_model(tmp_path / "other.prototxt", weights, vocabulary, out, "float32")
+    others = write_files(tmp_path, replace(SIZES["stride 16"], classifier=44))
+    for found, message in [(others[1], r"mlp_l1: weights of shape .44, .* for 40 outputs"),
+                           (changed(weights, tmp_path, "fc7", 0), "no weights for the layer fc7"),
+                           (changed(weights, tmp_path, "fc7", 3), "the net does not run")]:
+        with pytest.raises(UserError, match=message):
+            save_model(deploy, found, vocabulary, out, "float32")
     assert out.read_text() == "older" and len(list(tmp_path.glob("*.onnx"))) == 1
 
 

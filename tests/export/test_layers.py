@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from support.tiny_trunk import randomize
 
 from objseg.caffe.weights import read_net
-from objseg.export.graph import LARGE, Graph
+from objseg.export.graph import LARGE, Graph, model_of
 from objseg.export.layers import convert
 
 LAYERS = {
@@ -37,10 +37,7 @@ def run_onnx(graph, inputs, output):
         helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
         for name, array in inputs.items()
     ]
-    model = helper.make_model(
-        graph.proto("layers", bottoms, tops), ir_version=8,
-        opset_imports=[helper.make_opsetid("", 17)],
-    )
+    model = model_of(graph.proto("layers", tops, bottoms))
     return onnxruntime.InferenceSession(model.SerializeToString()).run([output], inputs)[0]
 
 
@@ -58,8 +55,11 @@ def test_a_layer_computes_what_it_computes_in_caffe(tmp_path, layer):
     x[0, :, 0, 0] = 0
     net.blobs["x"].data[...] = x
     expected = net.forward()["y"]
-    graph, names = Graph(), {"x": "x"}
-    convert(graph, list(read_net(path).layer)[1:], net, names)
+    bottom = helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)
+    graph, names = Graph(inputs=[bottom]), {"x": "x"}
+    weights = {name: [blob.data for blob in blobs] for name, blobs in net.params.items()}
+    convert(graph, list(read_net(path).layer)[1:], weights, names)
+    assert graph.shape(names["y"]) == list(expected.shape)
     found = run_onnx(graph, {"x": x}, names["y"])
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-5)

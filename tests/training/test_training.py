@@ -19,14 +19,12 @@ from support.commands import run_tool
 
 from models.ours import starting_net
 from models.sizes import SLIM
-from objseg.caffe.weights import (
-    WeightsError,
-    check_fits,
+from objseg.caffe.starting_weights import (
     fully_convolutional,
-    read_caffemodel,
     save_starting_weights,
     set_forget_bias,
 )
+from objseg.caffe.weights import WeightsError, check_fits, read_caffemodel
 from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY
 from objseg.training.log import COLUMNS, TrainingLog
@@ -218,7 +216,7 @@ def test_weights_of_another_size_are_refused(scenes, tmp_path, trained):
 def test_weights_of_a_foreign_net_are_refused(scenes, tmp_path):
     path = tmp_path / "foreign.caffemodel"
     net = caffe_pb2.NetParameter()
-    net.layer.add(name="resnet").blobs.add().data.append(1)
+    net.layer.add(name="resnet").blobs.add(shape={"dim": [1]}, data=[1])
     path.write_bytes(net.SerializeToString())
     done = run_tool(*TRAIN, "--model", "lowres", "--data", scenes, "--out", tmp_path,
                     "--weights", path, check=False)
