@@ -237,11 +237,12 @@ PHOTO = replace(
     snapshots="out/photo",
     published="models/photo",
     recipes={
-        **SLIM.recipes,
         "lowres": Recipe(iterations=800, **SIX, **CONVOLUTIONS),
         "highres": Recipe(iterations=2000, **SIX),
         "per-word": Recipe(8, 800, **PHOTOGRAPHS, **CONVOLUTIONS),
-        "mcg": replace(SLIM.recipes["mcg"], **CONVOLUTIONS),
+        "scrc": replace(SLIM.recipes["scrc"], iterations=1200, step=400),
+        "grounder": replace(SLIM.recipes["grounder"], iterations=1200, step=400),
+        "mcg": Recipe(iterations=400, **SIX, **CONVOLUTIONS),
     },
 )
 
