@@ -90,16 +90,21 @@ def net_input(square: np.ndarray) -> np.ndarray:
 
 
 def response_on_image(response: np.ndarray, placement: Placement) -> np.ndarray:
-    """Map a response map back onto the image.
+    """Map a response map (h, w) float32 back onto the image; float32 (height, width)."""
+    return cv2.resize(
+        response_in_window(response, placement), (placement.width, placement.height),
+        interpolation=cv2.INTER_LINEAR,
+    )
+
+
+def response_in_window(response: np.ndarray, placement: Placement) -> np.ndarray:
+    """Return the part of a response map that shows the image, float32 in the window's shape.
 
     ``response`` (h, w) float32 of any resolution covers the whole square input; it is brought to
     the input size (this is the bilinear upsampling of the paper's low resolution row in Table 1),
-    the padding is cut off, and the rest is resized bilinearly. Returns float32 (height, width).
+    and the padding is cut off.
     """
     square = (placement.size, placement.size)
     if response.shape != square:
         response = cv2.resize(response, square, interpolation=cv2.INTER_LINEAR)
-    inner = np.ascontiguousarray(response[placement.window])
-    return cv2.resize(
-        inner, (placement.width, placement.height), interpolation=cv2.INTER_LINEAR
-    )
+    return np.ascontiguousarray(response[placement.window])

@@ -44,19 +44,22 @@ class OnnxSegmenter(Segmenter):
         shapes = {each.name: each.shape for each in self._session.get_inputs()}
         self.input_size, self.words = shapes["image"][0], shapes["tokens"][0]
         self._no_features = np.zeros([0, *shapes["known_features"][1:]], np.float32)
-        self._in_trunk, self._features = None, self._no_features
+        self._no_image = np.zeros(shapes["image"], np.uint8)
 
     def _input_of(self, square):
         return square
 
-    def _head(self, pixels, expressions):
-        known = self._features if self._in_trunk is pixels else self._no_features
-        responses, self._features = self._session.run(["responses", "features"], {
-            "image": pixels, "known_features": known,
-            "tokens": self.vocabulary.encode_all(expressions, self.words)["tokens"],
-        })
-        self._in_trunk = pixels
-        return responses
+    def _trunk(self, pixels):
+        one = self.vocabulary.encode_all([""], self.words)["tokens"]
+        return self._run("features", pixels, self._no_features, one)
+
+    def _head(self, features, expressions):
+        tokens = self.vocabulary.encode_all(expressions, self.words)["tokens"]
+        return self._run("responses", self._no_image, features, tokens)
+
+    def _run(self, output, image, known_features, tokens):
+        inputs = {"image": image, "known_features": known_features, "tokens": tokens}
+        return self._session.run([output], inputs)[0]
 
 
 def _open(path, threads):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from objseg.caffe.names import head
+from objseg.caffe.names import FEATURES, head
 from objseg.caffe.weights import check_vocabulary
 from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
@@ -44,7 +44,6 @@ class CaffeSegmenter(Segmenter):
         self.input_size = input_size or self.net.blobs[self._input].shape[2]
         self.words = self.net.blobs["tokens"].shape[0]
         self._first = head(self.net)
-        self._in_trunk = None
 
     @classmethod
     def load(cls, folder: Path | str, model: str = "highres", gpu: int | None = None):
@@ -62,14 +61,14 @@ class CaffeSegmenter(Segmenter):
         check_trained_with(weights, vocabulary)
         return cls(deploy, weights, Vocabulary.load(vocabulary), gpu)
 
-    def _head(self, pixels, expressions):
+    def _trunk(self, pixels):
+        self.net.blobs[self._input].data[0] = pixels
+        return self.net.forward(end=FEATURES)[FEATURES].copy()
+
+    def _head(self, features, expressions):
         self._set_expressions(expressions)
-        if self._in_trunk is pixels:  # its features are still in their blob
-            output = self.net.forward(start=self._first)
-        else:
-            self.net.blobs[self._input].data[0] = pixels
-            output, self._in_trunk = self.net.forward(), pixels
-        (responses,) = output.values()
+        self.net.blobs[FEATURES].data[...] = features
+        (responses,) = self.net.forward(start=self._first).values()
         return responses[:, 0].copy()
 
     def _set_expressions(self, expressions):

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -35,15 +36,28 @@ def score_of(response: np.ndarray) -> float:
     return float(np.mean(1 / (1 + np.exp(-inside)))) if inside.size else 0.0
 
 
+@dataclass(eq=False)
+class Prepared:
+    """An image for a net: its ``placement`` in the net's input, and that input, ``pixels``.
+
+    ``features`` are what the trunk gives of it, None until the trunk has run. From then on
+    ``pixels`` are None: nothing reads them any more.
+    """
+
+    placement: Placement
+    pixels: np.ndarray | None
+    features: np.ndarray | None = None
+
+
 class Segmenter(ABC):
     """A model of ``vocabulary`` that sees a square of ``input_size`` pixels a side.
 
-    A class for one runtime sets both and defines :meth:`_head`.
+    A class for one runtime sets both and defines :meth:`_trunk` and :meth:`_head`.
     """
 
     vocabulary: Vocabulary
     input_size: int
-    _image = None
+    _image: Prepared | None = None
 
     def set_image(self, image: np.ndarray) -> None:
         """Choose the image, BGR uint8 (H, W, 3), that :meth:`predict` looks at.
@@ -60,7 +74,7 @@ class Segmenter(ABC):
         """
         if self._image is None:
             raise RuntimeError("predict() needs an image: call set_image(image) first")
-        placement = self._image[0]
+        placement = self._image.placement
         responses = np.empty((len(expressions), placement.height, placement.width), np.float32)
         for response, found in zip(responses, self.responses_of(self._image, expressions)):
             response[...] = found
@@ -76,44 +90,50 @@ class Segmenter(ABC):
 
     def net_responses(self, image: np.ndarray, expressions: Sequence[str]) -> Iterator[np.ndarray]:
         """Iterate over the net's own response maps, float32 (h, w), which cover its input."""
-        _, pixels = self.prepare(image)
-        return self._responses(pixels, expressions)
+        return self.net_responses_of(self.prepare(image), expressions)
 
-    def prepare(self, image: np.ndarray) -> tuple[Placement, np.ndarray]:
-        """Return the image's Placement in the net's input, and that input."""
+    def prepare(self, image: np.ndarray) -> Prepared:
+        """Place an image, BGR uint8 (H, W, 3), in the net's input; the trunk has not run yet."""
         if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
             raise ValueError(
                 f"an image of shape {image.shape} and type {image.dtype}; expected (H, W, 3) and "
                 "uint8, blue first, as cv2.imread returns it"
             )
         square = resize_and_pad(image, self.input_size)
-        return self.placed(*image.shape[:2]), self._input_of(square)
+        return self.placed(*image.shape[:2], self._input_of(square))
 
-    def placed(self, height: int, width: int) -> Placement:
-        """Return the Placement of an image of this size in the net's input."""
-        return Placement(height, width, self.input_size)
+    def placed(self, height: int, width: int, pixels: np.ndarray) -> Prepared:
+        """Return an image of this size that is in the net's input ``pixels`` already."""
+        return Prepared(Placement(height, width, self.input_size), pixels)
+
+    def run_trunk(self, prepared: Prepared) -> None:
+        """Compute the features of an image, unless they are there; that takes most of the time."""
+        if prepared.features is None:
+            prepared.features, prepared.pixels = self._trunk(prepared.pixels), None
 
     def responses_of(
-        self, prepared: tuple[Placement, np.ndarray], expressions: Sequence[str]
+        self, prepared: Prepared, expressions: Sequence[str]
     ) -> Iterator[np.ndarray]:
         """Iterate over response maps on an image that :meth:`prepare` has placed."""
-        placement, pixels = prepared
-        for response in self._responses(pixels, expressions):
-            yield response_on_image(response, placement)
+        for response in self.net_responses_of(prepared, expressions):
+            yield response_on_image(response, prepared.placement)
 
-    def _responses(self, pixels, expressions):
-        """Iterate over the response maps of the net's input ``pixels``."""
+    def net_responses_of(
+        self, prepared: Prepared, expressions: Sequence[str]
+    ) -> Iterator[np.ndarray]:
+        """Iterate over the net's own response maps of a prepared image, float32 (h, w)."""
         for first in range(0, len(expressions), EXPRESSIONS_AT_ONCE):
-            yield from self._head(pixels, expressions[first:first + EXPRESSIONS_AT_ONCE])
+            self.run_trunk(prepared)
+            yield from self._head(prepared.features, expressions[first:first + EXPRESSIONS_AT_ONCE])
 
     def _input_of(self, square):
         """Return the net's input for a padded BGR square (S, S, 3) uint8."""
         return net_input(square)
 
     @abstractmethod
-    def _head(self, pixels, expressions):
-        """Return the response maps (N, h, w) of N expressions, at most EXPRESSIONS_AT_ONCE.
+    def _trunk(self, pixels):
+        """Return what the trunk gives of the net's input, an array of its own."""
 
-        The trunk runs once for the same array ``pixels``, and again where another image was shown
-        to the net in between.
-        """
+    @abstractmethod
+    def _head(self, features, expressions):
+        """Return the response maps (N, h, w) of N expressions, at most EXPRESSIONS_AT_ONCE."""

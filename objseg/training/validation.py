@@ -50,4 +50,4 @@ class Validation:
     def _shown(self, image):
         if self.convnet is None:
             return self.segmenter.prepare(self.dataset.pixels(image))
-        return self.segmenter.placed(image.height, image.width), self.convnet.read(image)
+        return self.segmenter.placed(image.height, image.width, self.convnet.read(image))

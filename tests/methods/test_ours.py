@@ -46,6 +46,15 @@ def test_another_image_in_between_changes_nothing(segmenter):
         assert not np.allclose(different, wanted, atol=1e-4)
 
 
+def test_the_trunk_runs_once_for_a_prepared_image_whatever_is_asked_in_between(segmenter):
+    kept = segmenter.prepare(ONE)
+    segmenter.run_trunk(kept)
+    assert kept.pixels is None  # so it cannot run again
+    expected = list(segmenter.responses(ONE, EXPRESSIONS))
+    list(segmenter.responses(OTHER, EXPRESSIONS))
+    np.testing.assert_array_equal(list(segmenter.responses_of(kept, EXPRESSIONS)), expected)
+
+
 def test_results_keep_their_values_when_more_is_asked(segmenter):
     segmenter.set_image(ONE)
     found = segmenter.predict(EXPRESSIONS[:2])
