@@ -23,30 +23,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from skimage import data
-from common.arguments import Parser, add_device, add_trained_model
+from common.arguments import Parser
+from common.model_choice import add_model_choice, chosen_model, warn
 
-from models.sizes import SIZES
-from objseg.errors import UserError
-from objseg.data.expressions import MAX_WORDS, Vocabulary, tokenize
-from objseg.files import REPOSITORY
+from objseg.data.examples import example_pictures
+from objseg.data.expressions import MAX_WORDS
 from objseg.data.images import ImageError, pictures_in, read_image, write_image, write_png
 from objseg.data.masks import bounding_box
-from objseg.methods.configuration import configure
+from objseg.data.reading import read_expression
+from objseg.errors import UserError
+from objseg.files import REPOSITORY
 from objseg.methods.grabcut import refine
-from objseg.methods.nets import origin
-from objseg.methods.onnx_segmenter import OnnxSegmenter
-from objseg.methods.ours import CaffeSegmenter
 from objseg.methods.segmenter import score_of
 from objseg.plots import contact_sheet, overlay
-
-EXAMPLES = {
-    "astronaut.png": ["person", "hair"],
-    "chelsea.png": ["cat"],
-    "coffee.png": ["cup", "table"],
-    "rocket.jpg": ["sky"],
-}
-"""Photographs in the public domain that scikit-image has with it, and expressions for them."""
 
 
 def parse():
@@ -55,10 +44,7 @@ def parse():
     parser.add_argument("words", nargs="*", metavar="PICTURE ... EXPRESSION",
                         help="pictures, or folders of pictures, and then, in quotes, what to "
                         "segment in each of them")
-    add_trained_model(parser)
-    parser.add_argument("--onnx", type=Path, metavar="FILE",
-                        help="a model of tools/export_onnx.py, run by onnxruntime on the CPU; "
-                        "--method and --size do not count (default: the net in Caffe)")
+    add_model_choice(parser)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "out" / "segment", metavar="DIR",
                         help="folder of the masks and overlays")
     parser.add_argument("--examples", action="store_true",
@@ -73,15 +59,10 @@ def parse():
                         help="do not read an unknown word as another one that means the same")
     parser.add_argument("--guess", action="store_true",
                         help="segment an expression without a known word too: its mask is a guess")
-    add_device(parser)
     options = parser.parse_args()
-    if options.onnx and (options.weights or options.gpu is not None):
-        parser.error("--onnx names a model with its weights, for the CPU: leave out --weights and "
-                     "--gpu")
     options.pictures = {}
     if options.examples:
-        folder = Path(data.__file__).parent
-        options.pictures = {folder / name: said for name, said in EXAMPLES.items()}
+        options.pictures = example_pictures()
     elif not options.list_words:
         paths, expressions = told_apart(options.words)
         if not expressions:
@@ -108,32 +89,25 @@ def understand(expression, vocabulary, options):
 
     Raises UserError for an empty expression.
     """
-    tokens = tokenize(expression)
-    if not tokens:
+    reading = read_expression(expression, vocabulary, options.synonyms)
+    if not reading.tokens:
         raise UserError(f"the expression {expression!r} is empty: say what to segment")
-    if len(tokens) > MAX_WORDS:
-        warn(f"{len(tokens)} words in {shorten(expression)}: only the first {MAX_WORDS} are read")
-    read = expression
-    if options.synonyms:
-        read, substitutes = vocabulary.substitute(expression)
-        for word, other in substitutes.items():
-            print(f"{word}: read as {other}", file=sys.stderr)
-    unknown = []
-    for word in vocabulary.unknown(read):
-        nearest = ", ".join(vocabulary.nearest(word))
-        unknown.append(f"{word}, nearest {nearest}" if nearest else word)
-    named = "; ".join(unknown) or "no word at all"
-    if not (options.guess or vocabulary.known(read)):
-        warn(f"no mask for {shorten(expression)}, which has no known word ({named})")
+    if reading.tokens > MAX_WORDS:
+        warn(f"{reading.tokens} words in {shorten(expression)}: only the first {MAX_WORDS} are "
+             "read")
+    for word, other in reading.substitutes.items():
+        print(f"{word}: read as {other}", file=sys.stderr)
+    named = "; ".join(
+        f"{word}, nearest {', '.join(nearest)}" if nearest else word
+        for word, nearest in reading.unknown.items()
+    )
+    if not (options.guess or reading.known):
+        warn(f"no mask for {shorten(expression)}, which has no known word "
+             f"({named or 'no word at all'})")
         return None
-    if unknown:
+    if named:
         warn(f"not in the vocabulary, read as <unk>: {named}")
-    return read
-
-
-def warn(message):
-    """Print a warning beside the results, not among them."""
-    print(f"warning: {message}", file=sys.stderr)
+    return reading.text
 
 
 def shorten(expression, length=60):
@@ -187,31 +161,6 @@ def segment(segmenter, path, expressions, options):
             print(f"    {line}")
         print(f"    files  {options.out / name}_mask.png, _overlay.png")
     return tiles
-
-
-def chosen_model(options):
-    """Return the vocabulary of the chosen model, and a function that opens its segmenter.
-
-    The function warns of a model that has seen no photographs.
-    """
-    if options.onnx:
-        segmenter = OnnxSegmenter(options.onnx)
-        vocabulary, images = segmenter.vocabulary, segmenter.images
-    else:
-        size = SIZES[options.size]
-        chosen = configure(
-            options.method, size, REPOSITORY / size.data, options.weights, options.gpu
-        )
-        segmenter, vocabulary = None, Vocabulary.load(chosen.vocabulary)
-        images = origin(chosen.weights).get("images")
-
-    def open_segmenter():
-        if images == "drawn":
-            warn("these weights have seen drawn images only; on a photograph their masks mean "
-                 "nothing")
-        return segmenter or CaffeSegmenter(chosen.deploy, chosen.weights, vocabulary, chosen.gpu)
-
-    return vocabulary, open_segmenter
 
 
 def main():

@@ -55,27 +55,33 @@ def read_image(
     ChangedImageError for a readable one of another checksum than ``sha256``, if that is given. In
     a JPEG, which has no checksums, a damage that still decodes cannot be noticed.
     """
-    flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror}") from error
+    image = decode_image(data, path, oriented)
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise ChangedImageError(f"{path}: another picture than the one that was prepared")
+    return image
+
+
+def decode_image(data: bytes, name: str | Path, oriented: bool = False) -> np.ndarray:
+    """Decode the content of a file as :func:`read_image` does; messages call it ``name``."""
+    flags = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     if not data:
-        raise ImageError(f"{path}: the file is empty; copy or download it again")
+        raise ImageError(f"{name}: the file is empty; copy or download it again")
     try:
         image, damage = _decode(data, flags)
     except cv2.error as error:  # more than 2^30 pixels, which OpenCV refuses to allocate
-        raise ImageError(f"{path}: OpenCV refuses the picture ({error.err})") from error
+        raise ImageError(f"{name}: OpenCV refuses the picture ({error.err})") from error
     if damage:
         raise ImageError(
-            f"{path}: a truncated or damaged JPEG ({damage}); copy or download it again"
+            f"{name}: a truncated or damaged JPEG ({damage}); copy or download it again"
         )
     if image is None:
         raise ImageError(
-            f"{path}: not a picture, or a damaged one; JPEG, PNG, TIFF, BMP and WebP are read"
+            f"{name}: not a picture, or a damaged one; JPEG, PNG, TIFF, BMP and WebP are read"
         )
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise ChangedImageError(f"{path}: another picture than the one that was prepared")
     return image
 
 
