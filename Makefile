@@ -20,8 +20,9 @@ test: ## run every test
 test-quick: ## run the tests that take less than about five seconds each
 	$(PYTHON) -m pytest tests -m "not slow"
 
-lint: ## the style check; needs ruff
+lint: ## the checks of style and types; needs ruff and mypy
 	ruff check .
+	mypy --python-executable "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 
 prototxt: ## write the committed nets and solvers again
 	$(PYTHON) tools/generate_prototxt.py --size paper --out prototxt

@@ -75,7 +75,7 @@ def coarse_label(mask: np.ndarray, cells: int, rule: str = "any") -> np.ndarray:
         raise ValueError(f"a mask of shape {mask.shape} does not divide into {cells}x{cells} cells")
     blocks = mask.reshape(cells, size // cells, cells, size // cells)
     if rule == "any":
-        return blocks.any(axis=(1, 3))
+        return blocks.max(axis=(1, 3))
     if rule == "majority":
         return blocks.mean(axis=(1, 3)) > 0.5
     raise ValueError(f"coarse label rule {rule!r}: expected 'any' or 'majority'")

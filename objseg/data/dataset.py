@@ -112,22 +112,21 @@ class Dataset:
         return how_to_prepare(self.directory)
 
     def _build(self, index: dict) -> dict[str, list[Image]]:
-        regions = {image: [] for image in index["images"]}
+        regions: dict[str, list[Region]] = {image: [] for image in index["images"]}
         for region, entry in index["regions"].items():
             regions[entry["image"]].append(
                 Region(region, tuple(entry["box"]), tuple(entry["expressions"]))
             )
-        images = {"train": [], "val": [], "test": []}  # and others, such as "testA"
+        images: dict[str, list[Image]] = {"train": [], "val": [], "test": []}  # and "testA" …
         for image, entry in index["images"].items():
             source = entry.get("source", "")
             folder = self.sources[source].images
             path = folder and folder / entry["file"]
             # a set of annotations alone has no checksums
-            checksums = (entry["sha256"], entry["masks"]) if path else (None, None)
-            images.setdefault(entry["split"], []).append(
-                Image(image, path, entry["width"], entry["height"], tuple(regions[image]),
-                      *checksums, source)
-            )
+            images.setdefault(entry["split"], []).append(Image(
+                image, path, entry["width"], entry["height"], tuple(regions[image]),
+                entry["sha256"] if path else None, entry["masks"] if path else None, source,
+            ))
         return images
 
     @cached_property
@@ -141,8 +140,9 @@ class Dataset:
         for split, images in self._images.items():
             content.append(split)
             for image in images:
-                *facts, source = image._replace(path=image.path and image.path.name)
-                content.append([*facts, source] if source else facts)
+                name = image.path and image.path.name
+                facts = [image.id, name, *image[2:-1]]
+                content.append([*facts, image.source] if image.source else facts)
         return digest(content)
 
     @cached_property
@@ -196,9 +196,11 @@ class Dataset:
     def pixels(self, image: Image) -> np.ndarray:
         """Read an image, BGR uint8 (H, W, 3).
 
-        Raises ImageError when it cannot be read, DatasetError when it is another picture than the
-        one that was prepared.
+        Raises ImageError when it cannot be read, DatasetError when the set holds annotations only,
+        or it is another picture than the one that was prepared.
         """
+        if image.path is None:
+            raise self._without("images")
         try:
             return read_image(image.path, sha256=image.sha256)
         except ChangedImageError as error:
@@ -216,11 +218,7 @@ class Dataset:
         another than the one that was prepared.
         """
         if image.sha256 is None:
-            command = self._command.replace(" --annotations-only", "")
-            raise DatasetError(
-                f"{self.directory}: prepared with --annotations-only, so it has no masks; with "
-                f"images and masks at hand run: {command}"
-            )
+            raise self._without("masks")
         path = self.sources[image.source].masks / f"{image.id}.npz"
         try:
             return load_masks(path, image.masks_digest)
@@ -228,6 +226,13 @@ class Dataset:
             raise DatasetError(f"{path} does not exist; run again: {self._command}") from None
         except MaskError as error:
             raise DatasetError(f"{error}; delete it and run again: {self._command}") from error
+
+    def _without(self, what: str) -> DatasetError:
+        command = self._command.replace(" --annotations-only", "")
+        return DatasetError(
+            f"{self.directory}: prepared with --annotations-only, so it has no {what}; with "
+            f"images and masks at hand run: {command}"
+        )
 
 
 def read_index(directory: Path) -> dict:

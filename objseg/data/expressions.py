@@ -76,7 +76,7 @@ class Vocabulary:
                 f"{source}: the first {len(SPECIALS)} lines are {self.words[:len(SPECIALS)]}, "
                 f"expected {SPECIALS}"
             )
-        self._index = {}
+        self._index: dict[str, int] = {}
         for number, word in enumerate(self.words):
             if not word or word != " ".join(word.split()):
                 raise VocabularyError(

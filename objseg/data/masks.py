@@ -56,14 +56,14 @@ def read_mask_image(path: Path) -> np.ndarray:
         raise MaskError(f"{path}: {error.strerror}") from error
     except cv2.error as error:  # more pixels than OpenCV allocates
         raise MaskError(f"{path}: OpenCV refuses the picture ({error.err})") from error
-    if image is None:
-        raise MaskError(f"{path}: not a picture, or a damaged one; expected a PNG")
-    colours = np.atleast_3d(image)  # (H, W, channels)
+    if image is None or image.dtype.kind != "u":
+        raise MaskError(f"{path}: not a picture of 8 or 16 bits, or a damaged one; expected a PNG")
+    colours: np.ndarray = np.atleast_3d(image)  # (H, W, channels)
     if colours.shape[2] in (2, 4):
         if (colours[:, :, -1] != np.iinfo(colours.dtype).max).any():
             raise MaskError(f"{path}: has transparent pixels; expected black and one other colour")
         colours = colours[:, :, :-1]
-    inside = colours.any(axis=2)
+    inside = colours.max(axis=2) > 0
     if (others := colours[inside]).size and (others != others[0]).any():
         raise MaskError(
             f"{path}: not binary: has {len(np.unique(others, axis=0))} colours beside black; "
@@ -119,7 +119,7 @@ def save_masks(
 def masks_digest(ids: list[str], shape: tuple[int, int], bits: np.ndarray) -> str:
     """Return the sha256 of packed masks: their regions, the image's (H, W), and every bit."""
     digest = hashlib.sha256(json.dumps([ids, [int(side) for side in shape]]).encode())
-    digest.update(np.ascontiguousarray(bits))
+    digest.update(np.ascontiguousarray(bits).data)
     return digest.hexdigest()
 
 
@@ -144,8 +144,8 @@ def load_note(path: Path) -> tuple[str, str]:
 
     Raises the errors of ``load_masks``.
     """
-    ids, shape, bits, note = _load(path, "ids", "shape", "bits", "note")
-    return str(note), masks_digest(ids.tolist(), shape, bits)
+    ids, (height, width), bits, note = _load(path, "ids", "shape", "bits", "note")
+    return str(note), masks_digest(ids.tolist(), (height, width), bits)
 
 
 def _load(path: Path, *names: str) -> list[np.ndarray]:

@@ -21,7 +21,7 @@ from urllib3.util import Retry
 from objseg.download.archives import WrongFileError, unpack, work_folder
 from objseg.download.manifest import File, Item, amount
 from objseg.errors import UserError
-from objseg.files import Progress, lock
+from objseg.files import INSTALLED, Progress, lock
 
 BLOCK = 1 << 18  # bytes read from a server at a time
 HEADWAY = 1 << 20  # a broken transfer that gained this many bytes does not count as a failed try
@@ -85,9 +85,13 @@ def fault_of(path, file):
 def wrong_file(target: Path, fault: str, name: str) -> DownloadError:
     """Return the error for a ``target``, of the item ``name``, that has a ``fault``."""
     return DownloadError(
-        f"{target} is not the right file: {fault}. Move it away and run: "
-        f"python tools/download.py {name}"
+        f"{target} is not the right file: {fault}. Move it away and {how_to_fetch(name)}"
     )
+
+
+def how_to_fetch(name: str) -> str:
+    """Return what to do, once the reason is gone, to have the item ``name`` fetched."""
+    return "try again" if INSTALLED else f"run: python tools/download.py {name}"
 
 
 def _unpack(target, root, file):

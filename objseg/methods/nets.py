@@ -1,14 +1,16 @@
 """A method's trained net: the weights, their net and vocabulary beside them, and opening it."""
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
 
 from objseg.caffe.devices import use_device
 from objseg.caffe.weights import check_vocabulary, load_net
 from objseg.data.expressions import Vocabulary
-from objseg.download.fetched import fetched
 from objseg.errors import UserError
-from objseg.files import sha256
+from objseg.files import REPOSITORY, sha256
+from objseg.training.snapshot import convolutions_of, origin
 
 
 def weights_in(folder: Path | str, model: str) -> Path:
@@ -54,32 +56,6 @@ def check_trained_with(weights: Path, vocabulary: Path) -> None:
         )
 
 
-def convolutions_of(weights: Path) -> tuple[Path, str] | None:
-    """Return the file of the convolutions whose maps ``weights`` were trained on.
-
-    With it the checksum of their numbers. None where the weights have convolutions of their own.
-    The file is fetched if need be, see :func:`objseg.download.fetched.fetched`. Raises UserError
-    where it is missing.
-    """
-    source = origin(weights).get("convnet")
-    if source is None:
-        return None
-    path = fetched(source["file"])
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: the convolutions that {weights} were trained on")
-    return path, source["sha256"]
-
-
-def origin(weights: Path) -> dict:
-    """Return what training has written about ``weights``; {} where it has not.
-
-    See :class:`objseg.training.snapshots.Snapshots`.
-    """
-    from objseg.training import snapshot  # loads protobuf
-
-    return snapshot.origin(weights) if weights.with_suffix(".json").is_file() else {}
-
-
 def open_net(deploy, weights, gpu=None, fixed=()):
     """Load the net of a ``deploy`` prototxt on GPU number ``gpu``, or on the CPU; a caffe.Net.
 
@@ -87,6 +63,8 @@ def open_net(deploy, weights, gpu=None, fixed=()):
     the convolutions if it was trained on their maps.
     Raises WeightsError or UserError when the files do not belong together.
     """
+    if importlib.util.find_spec("l2_normalization") is None:
+        sys.path.append(str(REPOSITORY / "python_layers"))  # where Caffe looks for Python layers
     use_device(gpu)
     return load_net(deploy, weights, fixed, weights and convolutions_of(Path(weights)))
 

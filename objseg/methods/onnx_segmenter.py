@@ -1,6 +1,6 @@
 """The model of :mod:`objseg.methods.ours` from an ONNX file, without Caffe.
 
-This module, and all that it imports, needs numpy, OpenCV, onnxruntime and tqdm alone.
+This module, and all that it imports, needs numpy, OpenCV, onnxruntime, platformdirs and tqdm alone.
 """
 
 from pathlib import Path
@@ -9,12 +9,10 @@ import numpy as np
 
 from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
+from objseg.export.format import FORMAT
 from objseg.methods.segmenter import Segmenter
 
-FORMAT = "text_objseg-caffe segmenter 1"
-"""What the metadata of a file that tools/export_onnx.py wrote says under "format"."""
-
-REMEDY = "write it with: python tools/export_onnx.py --out FILE"
+REMEDY = "write it with: python tools/export_onnx.py --out FILE, or delete it in a cache"
 
 
 class OnnxSegmenter(Segmenter):

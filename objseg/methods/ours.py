@@ -85,13 +85,16 @@ class CaffeSegmenter(Segmenter):
 
 def open_responses(configuration: Configuration) -> Find:
     """Load the net; what it finds are response maps on the image, float32 (H, W)."""
+    assert configuration.vocabulary is not None  # configure() has found it
     segmenter = CaffeSegmenter(
         configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
         configuration.gpu,
     )
-    return lambda image, expressions, image_id=None: (
-        (response, None) for response in segmenter.responses(image, expressions)
-    )
+
+    def find(image, expressions, image_id=None):
+        return ((response, None) for response in segmenter.responses(image, expressions))
+
+    return find
 
 
 def positive(image, responses):

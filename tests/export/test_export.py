@@ -116,7 +116,7 @@ def test_the_segmenter_runs_the_trunk_once_for_an_image(files):
 def test_it_runs_where_caffe_and_onnx_cannot_be_imported(files, tmp_path):
     program = """
 import sys
-for name in ("caffe", "onnx", "google.protobuf", "objseg.caffe", "objseg.export", "models"):
+for name in ("caffe", "onnx", "google.protobuf", "objseg.caffe.weights", "models"):
     sys.modules[name] = None  # importing it raises ImportError
 import numpy as np
 from objseg.methods.onnx_segmenter import OnnxSegmenter

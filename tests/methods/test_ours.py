@@ -91,6 +91,14 @@ def test_no_expression_gives_no_mask(segmenter):
     assert masks.shape == responses.shape == (0, *ONE.shape[:2]) and scores.shape == (0,)
 
 
+def test_one_string_and_a_picture_that_was_not_read_are_refused(segmenter):
+    with pytest.raises(ValueError, match="cv2.imread returns None"):
+        segmenter.set_image(None)
+    segmenter.set_image(ONE)
+    with pytest.raises(ValueError, match="takes a list of expressions: .'sky'."):
+        segmenter.predict("sky")
+
+
 def test_predict_asks_for_an_image_first():
     with pytest.raises(RuntimeError, match="set_image"):
         CaffeSegmenter(NETS / "deploy_lowres.prototxt", None, VOCABULARY).predict(["sky"])

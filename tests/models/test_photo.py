@@ -10,8 +10,9 @@ from models.sizes import PHOTO
 from objseg.caffe.weights import check_fits
 from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY, sha256
-from objseg.methods.nets import deploy_beside, origin, vocabulary_beside, weights_in
+from objseg.methods.nets import deploy_beside, vocabulary_beside, weights_in
 from objseg.methods.ours import CaffeSegmenter
+from objseg.training.snapshot import origin
 
 FOLDER = REPOSITORY / PHOTO.published
 CONVOLUTIONS = REPOSITORY / PHOTO.pretrained

@@ -12,10 +12,10 @@ from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
 from objseg.files import REPOSITORY
 from objseg.methods.configuration import configure
-from objseg.methods.nets import origin
 from objseg.methods.onnx_segmenter import OnnxSegmenter
 from objseg.methods.ours import CaffeSegmenter
 from objseg.methods.segmenter import Segmenter
+from objseg.training.snapshot import origin
 
 
 def add_model_choice(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from objseg.evaluation.evaluate import Evaluation, Request
 from objseg.evaluation.report.published import published
 from objseg.files import atomic_path, write_text
-from objseg.methods.nets import origin
 from objseg.metrics import NAMES, bootstrap, summarize
+from objseg.training.snapshot import origin
 
 HEADINGS = {
     name: name.replace("precision", "prec").replace("_iou", " IoU") for name in NAMES
