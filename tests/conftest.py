@@ -5,6 +5,7 @@ from support.commands import run_tool
 
 # Caffe prints a page a net; errors still show.
 os.environ.setdefault("GLOG_minloglevel", "2")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import onnxruntime themselves
 
 
 @pytest.fixture(scope="session")

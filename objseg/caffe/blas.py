@@ -1,7 +1,5 @@
 """The BLAS and the kernels that Caffe computes with on the CPU."""
 
-from threadpoolctl import threadpool_info
-
 
 def caffes_blas() -> dict:
     """Return threadpoolctl's entry for Caffe's BLAS; numpy and scipy have their own.
@@ -10,6 +8,7 @@ def caffes_blas() -> dict:
     matrix product takes. Both are "unknown" where Caffe was built with another BLAS.
     """
     import caffe  # noqa: F401  loads it
+    from threadpoolctl import threadpool_info
 
     for library in threadpool_info():
         if "scipy_openblas32" in library["filepath"]:

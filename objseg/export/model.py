@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
 from objseg.caffe.names import FEATURES
@@ -17,6 +16,7 @@ from objseg.errors import UserError
 from objseg.export.format import FORMAT, PREPROCESSING
 from objseg.export.graph import Graph, model_of
 from objseg.export.layers import convert
+from objseg.export.session import open_session
 from objseg.files import atomic_path
 from objseg.geometry import MEAN_BGR
 from objseg.training.snapshot import convolutions_of, origin
@@ -50,7 +50,7 @@ def save_model(deploy: Path, weights: Path, vocabulary: Path, out: Path, type: s
         try:
             onnx.checker.check_model(model, full_check=True)
             _run_once(temporary)
-        except Exception as error:  # those of onnx and onnxruntime have no other common base
+        except Exception as error:  # those of onnx and onnxruntime have no common base
             raise UserError(
                 f"{weights}: not the weights of {deploy}, or damaged ones: the net does not run "
                 f"({error})"
@@ -59,7 +59,7 @@ def save_model(deploy: Path, weights: Path, vocabulary: Path, out: Path, type: s
 
 def _run_once(path):
     """Run the net of a file on a black picture and one expression without words."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(path)
     types = {"image": np.uint8, "tokens": np.int32, "known_features": np.float32}
     free = {"expressions": 1, "known": 0}
     session.run(None, {

@@ -1,6 +1,7 @@
 """The model of :mod:`objseg.methods.ours` from an ONNX file, without Caffe.
 
-This module, and all that it imports, needs numpy, OpenCV, onnxruntime, platformdirs and tqdm alone.
+This module, and all that it imports, needs numpy, OpenCV, onnxruntime, platformdirs and tqdm
+alone.
 """
 
 from pathlib import Path
@@ -10,9 +11,8 @@ import numpy as np
 from objseg.data.expressions import Vocabulary
 from objseg.errors import UserError
 from objseg.export.format import FORMAT
+from objseg.export.session import REMEDY, open_session
 from objseg.methods.segmenter import Segmenter
-
-REMEDY = "write it with: python tools/export_onnx.py --out FILE, or delete it in a cache"
 
 
 class OnnxSegmenter(Segmenter):
@@ -30,7 +30,7 @@ class OnnxSegmenter(Segmenter):
     """
 
     def __init__(self, path: str | Path, threads: int | None = None):
-        self._session = _open(path, threads)
+        self._session = open_session(path, threads)
         facts = self._session.get_modelmeta().custom_metadata_map
         if facts.get("format") != FORMAT:
             raise UserError(
@@ -58,21 +58,3 @@ class OnnxSegmenter(Segmenter):
     def _run(self, output, image, known_features, tokens):
         inputs = {"image": image, "known_features": known_features, "tokens": tokens}
         return self._session.run([output], inputs)[0]
-
-
-def _open(path, threads):
-    import onnxruntime
-
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; {REMEDY}")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; warnings are about the file's own make
-    options.intra_op_num_threads = threads or 0
-    # int8 weights become float32 once, when the file is opened, and not in every run
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's own classes have no other base
-        raise UserError(f"{path}: onnxruntime cannot open it ({error}); {REMEDY}") from error
