@@ -9,6 +9,7 @@ namespace kernels {
 namespace {
 const char kName[] = "AVX2";
 const int kWidth = 8, kRows = 4;
+const bool kFused = true;
 }  // namespace
 }  // namespace kernels
 }  // namespace caffe

@@ -9,6 +9,7 @@ namespace kernels {
 namespace {
 const char kName[] = "AVX-512";
 const int kWidth = 16, kRows = 8;
+const bool kFused = true;
 }  // namespace
 }  // namespace kernels
 }  // namespace caffe

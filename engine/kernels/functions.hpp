@@ -1,11 +1,13 @@
-// What the convolutions need of a set of vector instructions: a table of functions. plain.cpp,
-// avx2.cpp and avx512.cpp each make one from the same source (vectors.hpp, transforms.hpp,
-// products.hpp, elementwise.hpp). Those functions call nothing of the standard library: what the
+// What the kernels need of a set of vector instructions: a table of functions. plain.cpp, avx2.cpp
+// and avx512.cpp each make one from the same source (vectors.hpp, transforms.hpp, products.hpp,
+// elementwise.hpp, solvers.hpp). Those functions call nothing of the standard library: what the
 // linker shares between files must not hold instructions that the processor lacks.
 #ifndef CAFFE_KERNELS_FUNCTIONS_HPP_
 #define CAFFE_KERNELS_FUNCTIONS_HPP_
 
 #include <cstddef>
+
+#include "steps.hpp"
 
 namespace caffe {
 namespace kernels {
@@ -56,6 +58,9 @@ struct Functions {
   void (*relu_backward)(size_t count, float slope, const float* in, const float* out_diff,
                         float* in_diff);
   double (*sum)(size_t count, const float* in);
+  void (*step_sgd)(size_t count, const SgdStep& step, float* data, float* diff, float* history);
+  void (*step_adam)(size_t count, const AdamStep& step, float* data, float* diff, float* mean,
+                    float* square);
 };
 
 // Floats of scratch space that the transforms of `tiles` take.

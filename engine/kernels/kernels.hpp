@@ -1,5 +1,5 @@
-// Convolutions of 3x3 by Winograd's method, maxima of 2x2 and the rectifier for Caffe's layers in
-// float32 on the CPU. Results do not depend on the number of threads, to the last bit.
+// Convolutions of 3x3 by Winograd's method, maxima of 2x2, the rectifier, and steps of the solvers,
+// for Caffe in float32 on the CPU. Results do not depend on the number of threads, to the last bit.
 //
 // CAFFE_STOCK_CPU=1 gives stock Caffe's arithmetic; CAFFE_CPU_KERNELS=plain, AVX2 or AVX-512
 // another set of instructions than the best that the processor has. Both are read at every call.
@@ -7,6 +7,8 @@
 #define CAFFE_KERNELS_KERNELS_HPP_
 
 #include <cstddef>
+
+#include "steps.hpp"
 
 namespace caffe {
 namespace kernels {
@@ -40,6 +42,18 @@ void MaxPool(int planes, int height, int width, const float* bottom, float* top,
 void ReluForward(size_t count, float slope, const float* bottom, float* top);
 void ReluBackward(size_t count, float slope, const float* bottom, const float* top_diff,
                   float* bottom_diff);
+
+// A step of a solver on the `count` numbers of a blob, with stock's roundings:
+//
+//   gradient = scale * diff + decay * data
+//   history  = momentum * history + rate * gradient                               (SGD), or
+//   mean     = momentum * mean + (1 - momentum) * gradient                        (Adam)
+//   square   = momentum2 * square + (1 - momentum2) * gradient * gradient
+//   diff     = history, or rate * mean / (sqrt(square) + delta)
+//   data     = data - diff
+void StepSgd(size_t count, const SgdStep& step, float* data, float* diff, float* history);
+void StepAdam(size_t count, const AdamStep& step, float* data, float* diff, float* mean,
+              float* square);
 
 }  // namespace kernels
 }  // namespace caffe

@@ -1,4 +1,4 @@
-// Pooling and the rectifier over the threads.
+// Pooling, the rectifier and the solvers' steps over the threads.
 #include <algorithm>
 #include <mutex>
 
@@ -43,6 +43,21 @@ void ReluBackward(size_t count, float slope, const float* bottom, const float* t
   const Functions& set = Chosen();
   InParts(count, [&](size_t begin, size_t part) {
     set.relu_backward(part, slope, bottom + begin, top_diff + begin, bottom_diff + begin);
+  });
+}
+
+void StepSgd(size_t count, const SgdStep& step, float* data, float* diff, float* history) {
+  const Functions& set = Chosen();
+  InParts(count, [&](size_t begin, size_t part) {
+    set.step_sgd(part, step, data + begin, diff + begin, history + begin);
+  });
+}
+
+void StepAdam(size_t count, const AdamStep& step, float* data, float* diff, float* mean,
+              float* square) {
+  const Functions& set = Chosen();
+  InParts(count, [&](size_t begin, size_t part) {
+    set.step_adam(part, step, data + begin, diff + begin, mean + begin, square + begin);
   });
 }
 

@@ -6,6 +6,7 @@ namespace kernels {
 namespace {
 const char kName[] = "plain";
 const int kWidth = 4, kRows = 4;
+const bool kFused = false;
 }  // namespace
 }  // namespace kernels
 }  // namespace caffe
