@@ -22,7 +22,8 @@ def add_model_choice(parser: argparse.ArgumentParser) -> None:
     """Add --method, --size, --weights, --onnx, --gpu and --cpu."""
     add_trained_model(parser)
     parser.add_argument("--onnx", type=Path, metavar="FILE",
-                        help="a model of tools/export_onnx.py, run by onnxruntime on the CPU; "
+                        help="a model of tools/export_onnx.py, run by onnxruntime on the CPU "
+                        "(this tool enters the Caffe environment all the same); "
                         "--method and --size do not count (default: the net in Caffe)")
     add_device(parser)
 
