@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TextIO
 
-from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from objseg.errors import ENVIRONMENT, UserError
 
-CACHE = user_cache_path("objseg")
-"""A folder of the user's for what can be made again, such as ~/.cache/objseg."""
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "objseg"
+"""A folder of the user's for what can be made again; tools/caffe-env has the same."""
 
 SHIPPED = Path(__file__).resolve().with_name("shipped")
 """What an installed package has of the repository, in the same places; pyproject.toml lists it."""

@@ -1,7 +1,6 @@
 """The model of :mod:`objseg.methods.ours` from an ONNX file, without Caffe.
 
-This module, and all that it imports, needs numpy, OpenCV, onnxruntime, platformdirs and tqdm
-alone.
+This module, and all that it imports, needs numpy, OpenCV, onnxruntime and tqdm alone.
 """
 
 from pathlib import Path
