@@ -15,7 +15,7 @@ from support.bright import BrightSegmenter, half_bright
 
 from objseg.data.examples import example_pictures
 from objseg.page.app import create_app
-from objseg.page.pictures import Pictures
+from objseg.page.pictures import MAX_BYTES, Pictures
 from objseg.page.server import LOOPBACK, open_server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright here; .ci/run has it")
@@ -87,8 +87,7 @@ class opened:  # noqa: N801
 
 
 def choose(page, data=PICTURE, name="half.png"):
-    page.get_by_label("Choose a picture").last.set_input_files(
-        {"name": name, "mimeType": "image/png", "buffer": data})
+    page.locator("#file").set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
 
 
 def say(page, text, number=1):
@@ -100,9 +99,10 @@ def results(page):
 
 
 def drawn(page, canvas="marks"):
-    """The pixels of a canvas of the page, uint8 (H, W, 4)."""
+    """The pixels of a canvas of the page, uint8 (H, W, 4), once it is drawn."""
     shot = page.evaluate(
-        "async (id) => { const blob = await new Promise((done) => "
+        "async (id) => { for (const frame of [1, 2]) await new Promise(requestAnimationFrame); "
+        "const blob = await new Promise((done) => "
         "document.getElementById(id).toBlob(done)); "
         "return [...new Uint8Array(await blob.arrayBuffer())]; }", canvas)
     return np.array(Image.open(io.BytesIO(bytes(shot))).convert("RGBA"))
@@ -207,7 +207,7 @@ def test_the_response_map_takes_the_place_of_the_masks(page):
     say(page, "bright")
     expect(results(page)).to_contain_text("50 %")
     page.get_by_label("response map").check()
-    expect(page.locator("#legend")).to_have_text("−2.7+2.9")
+    expect(page.locator("#legend")).to_have_text("Phrase 1: −2.7+2.9")
     assert min(covered(page)) == 1
     shot = drawn(page)[384].astype(int)
     assert shot[100, :3].sum() > shot[900, :3].sum() + 200  # yellow is high, violet low
@@ -219,7 +219,7 @@ def test_the_downloads_are_the_mask_and_the_overlay_in_the_pictures_size(page):
     choose(page, half_bright(301, 403), "my photo.png")
     say(page, "bright")
     expect(results(page)).to_contain_text("50 %")
-    mask, name = download(page, "Mask")
+    mask, name = download(page, "Mask of phrase 1")
     assert name == "my photo_bright_mask.png" and mask.shape == (301, 403)
     assert set(np.unique(mask)) == {0, 255}
     overlay, name = download(page, "Overlay")
@@ -232,12 +232,13 @@ def test_the_downloads_are_the_mask_and_the_overlay_in_the_pictures_size(page):
 def test_what_the_page_marks_is_the_mask_of_the_server(page):
     """On a photograph, whose outline is not straight, and at another threshold than 0."""
     page.get_by_role("button", name="Example: chelsea").click()
+    expect(page.get_by_label("Phrase 1", exact=True)).to_have_value("cat")
     page.get_by_label("Phrase 1", exact=True).fill("bright")
     expect(results(page)).to_contain_text("score")
     page.get_by_role("slider", name="Threshold").fill("0.4")
-    mask, _ = download(page, "Mask")
+    mask, _ = download(page, "Mask of phrase 1")
     alpha = drawn(page)[:, :, 3]
-    marked = np.isin(alpha, (100, 255))  # tint and outline, not the dark rim outside
+    marked = np.isin(alpha, (90, 255))  # tint and outline, not the dark rim outside
     height, width = marked.shape
     expected = np.array(Image.fromarray(mask).resize((width, height))) > 127
     assert 0.1 < expected.mean() < 0.9 and (marked == expected).mean() > 0.985
@@ -276,6 +277,13 @@ def test_unknown_words_are_marked_and_replaced_by_keyboard(page):
     page.keyboard.press("Enter")
     expect(page.get_by_label("Phrase 1", exact=True)).to_have_value("bright car ")
     expect(page.locator(".unknown")).to_have_count(0)
+    field = page.get_by_label("Phrase 1", exact=True)
+    field.fill("bri")  # the beginning of a known word is no mistake while one types it
+    expect(page.locator(".reading")).to_have_text("")
+    expect(field).to_have_attribute("aria-invalid", "false")
+    field.blur()
+    expect(page.locator(".unknown")).to_have_text("bri")
+    expect(results(page)).to_have_text("No known word, so no mask.")
     page.get_by_label("Phrase 1", exact=True).fill("xylophone")
     expect(results(page)).to_have_text("No known word, so no mask.")
     expect(page.get_by_label("Phrase 1", exact=True)).to_have_attribute("aria-invalid", "true")
@@ -286,16 +294,26 @@ def test_unknown_words_are_marked_and_replaced_by_keyboard(page):
 @pytest.mark.parametrize(("data", "said"), [
     (b"no picture", "not a picture"),
     (half_bright(ending=".jpg")[:-99], "damaged JPEG"),
-    (bytes(26_000_000), "half.png has 26 MB; at most 25 MB are taken."),
-], ids=["text", "truncated", "large"])
-def test_a_file_that_cannot_be_used_is_an_error_in_words_and_the_page_goes_on(page, data, said):
-    choose(page, data)
-    expect(page.get_by_role("alert")).to_contain_text(said)
-    expect(page.get_by_role("alert").get_by_role("button")).to_be_hidden()
+], ids=["text", "truncated"])
+def test_a_file_that_cannot_be_used_is_an_error_in_words_and_nothing_is_lost(page, data, said):
     choose(page)
     say(page, "bright")
     expect(results(page)).to_contain_text("50 %")
+    choose(page, data)
+    expect(page.get_by_role("alert")).to_contain_text(said)
+    expect(page.get_by_role("alert").get_by_role("button")).to_be_hidden()
+    page.get_by_label("Phrase 1", exact=True).fill("dark")  # in the picture before, which stays
+    expect(results(page)).to_contain_text("score 0.94")
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_file_that_is_too_large_is_not_sent(page, tmp_path):
+    (tmp_path / "large.png").write_bytes(bytes(MAX_BYTES + 10**6))
+    sent = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.locator("#file").set_input_files(tmp_path / "large.png")
+    expect(page.get_by_role("alert")).to_contain_text("large.png has 26 MB; at most 25 MB")
+    assert not sent
 
 
 def test_a_picture_that_the_server_has_forgotten_is_sent_again(page, server):
@@ -338,12 +356,17 @@ def stop(server, port):
             pass
 
 
-STATES = ("start", "masks", "map", "suggestions", "unknown", "empty mask", "error")
+STATES = ("start", "loading", "masks", "map", "suggestions", "unknown", "empty mask", "error")
 
 
 def reach(page, state):
     """Bring the page into a state."""
     if state == "start":
+        return
+    if state == "loading":
+        page.route("**/pictures", lambda route: None)  # no answer
+        choose(page)
+        expect(page.get_by_role("status").first).to_have_text("Looking at the picture …")
         return
     if state == "error":
         choose(page, b"no picture")

@@ -10,7 +10,8 @@ const PAUSE = 80; // milliseconds after a key before the server is asked
 const element = (id) => document.getElementById(id);
 const phrases = [];
 let model = null;
-let picture = null; // a Picture
+let opening = null; // the Picture that was taken last
+let picture = null; // the one that is shown
 let shown = null; // its pixels, an ImageBitmap
 let current = null; // the phrase that was typed in last
 let retry = null;
@@ -36,7 +37,7 @@ function addPhrase(text = "") {
 
 function removePhrase(phrase) {
   const place = phrases.indexOf(phrase);
-  phrase.abort?.abort();
+  phrase.forget();
   phrases.splice(place, 1);
   phrase.element.remove();
   if (!phrases.length) addPhrase();
@@ -44,6 +45,14 @@ function removePhrase(phrase) {
   current = phrases[Math.min(place, phrases.length - 1)];
   current.input.focus();
   draw();
+}
+
+function replacePhrases(texts) {
+  for (const phrase of phrases.splice(0)) {
+    phrase.forget();
+    phrase.element.remove();
+  }
+  texts.forEach((text) => addPhrase(text));
 }
 
 function number() {
@@ -69,8 +78,7 @@ async function segment(phrase, pause = 0) {
   phrase.abort = new AbortController();
   const { signal } = phrase.abort;
   if (!phrase.text || !picture) {
-    phrase.map = null;
-    phrase.read(null);
+    phrase.forget();
     draw();
     return;
   }
@@ -89,43 +97,39 @@ async function segment(phrase, pause = 0) {
 
 // ---- pictures
 
+// Take a picture. The one before stays until it is ready; the last one that was taken wins.
 async function open(file, name) {
   if (!file) return;
   if (file.size > model.maxBytes) {
-    complain(new Error(`${name} has ${(file.size / 1e6).toFixed(0)} MB; at most ${model.maxBytes / 1e6} MB are taken.`));
+    complain(new Error(`${name} has ${Math.round(file.size / 1e6)} MB; at most ${model.maxBytes / 1e6} MB are taken.`));
     return;
   }
+  const opened = opening = new Picture(file, name);
   busy("Looking at the picture …");
   complain(null);
-  const opened = new Picture(file, name);
-  picture = opened;
-  phrases.forEach((phrase) => { phrase.abort?.abort(); phrase.map = null; phrase.read(null); });
   try {
     await opened.send();
     const bitmap = await createImageBitmap(file).catch(() => {
       throw new Error("This browser cannot show the picture; take a JPEG or PNG file.");
     });
-    if (picture !== opened) return;
-    shown = bitmap;
+    if (opening !== opened) return;
+    [picture, shown] = [opened, bitmap];
     view.show(shown, name);
+    phrases.forEach((phrase) => phrase.forget());
     phrases.forEach((phrase) => segment(phrase));
     if (!phrases.some((phrase) => phrase.text)) phrases[0].input.focus();
-  } catch (error) {
-    if (picture !== opened) return;
-    shown = picture = null;
-    view.show(null);
     draw();
-    complain(error, error.status === 0 || error.status === 503 ? () => open(file, name) : null);
+  } catch (error) {
+    if (opening !== opened) return;
+    complain(error, [0, 503].includes(error.status) ? () => open(file, name) : null);
   }
   busy("");
 }
 
 async function openExample({ name, phrases: said }) {
   try {
-    const blob = await (await ask(`/examples/${name}`)).blob();
-    while (phrases.length) phrases.pop().element.remove();
-    said.forEach((text) => addPhrase(text));
-    await open(blob, name);
+    replacePhrases(said);
+    await open(await (await ask(`/examples/${name}`)).blob(), name);
   } catch (error) {
     complain(error, () => openExample({ name, phrases: said }));
   }
@@ -137,6 +141,7 @@ function draw() {
   view.draw(phrases, current);
   element("overlay").disabled = !shown;
   element("mask").disabled = !(shown && current?.map);
+  element("mask").textContent = `Mask of phrase ${phrases.indexOf(current) + 1}`;
 }
 
 function busy(text) {

@@ -13,6 +13,8 @@ export class Phrase {
     this.visible = true;
     this.map = null;
     this.guess = false;
+    this.answer = null;
+    this.waits = false; // for the end of a word, before it is called unknown
     this.active = -1;
     this.element = document.getElementById("phrase").content.cloneNode(true).firstElementChild;
     const part = (name) => this.element.querySelector(name);
@@ -33,7 +35,12 @@ export class Phrase {
     this.element.style.setProperty("--colour", `rgb(${colour.join(" ")})`);
     this.input.addEventListener("input", () => { this.suggest(); changed(this); });
     this.input.addEventListener("focus", () => chosen(this));
-    this.input.addEventListener("blur", () => this.close());
+    this.input.addEventListener("blur", () => {
+      this.close();
+      if (!this.waits) return; // what is shown may hold the button that takes the focus
+      this.read(this.answer);
+      shown(this);
+    });
     this.input.addEventListener("keydown", (event) => this.press(event, () => entered(this)));
     this.swatch.addEventListener("click", () => {
       this.visible = !this.visible;
@@ -122,8 +129,16 @@ export class Phrase {
     this.changed();
   }
 
+  // Drop what was found, and what is being asked.
+  forget() {
+    this.abort?.abort();
+    this.map = null;
+    this.read(null);
+  }
+
   // Show how the net reads the phrase: an answer of the server, or null.
   read(answer) {
+    this.answer = answer;
     const lines = [];
     for (const [word, other] of Object.entries(answer?.substitutes ?? {})) {
       lines.push(line(mark("q", word), " is read as ", mark("q", other), "."));
@@ -135,7 +150,8 @@ export class Phrase {
     }
     if (answer?.unread) lines.push(line(`The last ${answer.unread} words are not read.`));
     this.reading.replaceChildren(...lines);
-    this.guess = Boolean(answer) && !answer.known; // a mask would be one, so there is none
+    this.waits = Object.keys(answer?.unknown ?? {}).some((word) => this.unfinished(word));
+    this.guess = Boolean(answer) && !answer.known && !this.waits; // so there is no mask
     this.input.setAttribute("aria-invalid", String(this.guess));
   }
 

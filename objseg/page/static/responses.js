@@ -80,7 +80,7 @@ export function drawMask(context, values, threshold, colour) {
   for (let n = 0; n < inside.length; n += 1) inside[n] = values[n] > 1000 * threshold ? 1 : 0;
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
-  const [tint, edge, rim] = [rgba(colour, 100), rgba(colour, 255), rgba([20, 20, 24], 210)];
+  const [tint, edge, rim] = [rgba(colour, 90), rgba(colour, 255), rgba([20, 20, 24], 210)];
   for (let y = 0; y < height; y += 1) {
     const [up, down] = [Math.max(0, y - line) * width, Math.min(height - 1, y + line) * width];
     for (let x = 0; x < width; x += 1) {

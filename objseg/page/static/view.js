@@ -38,7 +38,11 @@ export function draw(phrases, current) {
   element("threshold").setAttribute("aria-valuetext", text);
   const map = showsMap() && current?.map;
   element("legend").hidden = !map;
-  if (map) [element("legend-low").textContent, element("legend-high").textContent] = range(map).map(signed);
+  if (map) {
+    const [low, high] = range(map).map(signed);
+    element("legend-low").textContent = `Phrase ${phrases.indexOf(current) + 1}: ${low}`;
+    element("legend-high").textContent = high;
+  }
   if (waiting) return;
   waiting = true;
   requestAnimationFrame(() => {
@@ -56,8 +60,11 @@ export function paint(context, phrases, current) {
     if (current?.map) drawMap(context, resize(current.map, width, height), ...range(current.map));
     return;
   }
-  for (const { map, visible, colour } of phrases) {
-    if (map && visible) drawMask(context, resize(map, width, height), threshold, colour);
+  const drawn = phrases.filter(({ map, visible }) => map && visible)
+    .map((phrase) => ({ ...phrase, area: figures(phrase.map, threshold).area }))
+    .sort((one, other) => other.area - one.area); // small masks on top of large ones
+  for (const { map, colour } of drawn) {
+    drawMask(context, resize(map, width, height), threshold, colour);
   }
 }
 
