@@ -11,32 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.commands import run_tool
+from support.random_weights import PICTURE, random_segmenter, save_weights
 
 from models.sizes import SIZES
-from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY
 from objseg.methods.configuration import conventional_prototxt
 from objseg.methods.grabcut import refine
-from objseg.methods.ours import CaffeSegmenter
-
-RANDOM = np.random.RandomState(0)
-PICTURE = cv2.GaussianBlur(RANDOM.randint(0, 256, (60, 90, 3)).astype(np.uint8), (0, 0), 2)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A random slim net that puts half of PICTURE into the mask, its vocabulary beside it."""
-    caffe = pytest.importorskip("caffe")
-    folder = tmp_path_factory.mktemp("weights")
-    deploy = conventional_prototxt(SIZES["slim"]) / "deploy_highres.prototxt"
-    vocabulary = Vocabulary.build(["red car left sky"], min_count=1)
-    vocabulary.save(folder / "highres_vocabulary.txt")
-    caffe.set_random_seed(5)
-    segmenter = CaffeSegmenter(deploy, None, vocabulary)
-    (score,) = segmenter.responses(PICTURE[..., ::-1], ["sky"])
-    segmenter.net.params["mlp_l2"][1].data[...] -= np.median(score)
-    segmenter.net.save(str(folder / "random.caffemodel"))
-    return folder / "random.caffemodel"
+    return save_weights(random_segmenter(), tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
