@@ -15,6 +15,7 @@ from caffe import layers as L
 
 from checks import nets
 from checks.options import Options
+from objseg.caffe.blas import cpu_kernels
 from objseg.caffe.devices import last_words
 from objseg.caffe.prototxt import prototxt
 from objseg.errors import UserError
@@ -63,20 +64,32 @@ def peak(options: Options) -> float:
 def time_layers(options: Options) -> dict:
     """Time the layers of a training iteration of stage 2, an image; returns the ``peak`` and them.
 
-    A layer has ``seconds`` and ``operations``, both [forward, backward]; the report divides them,
-    so another floor than the peak's, such as Winograd's for a convolution, is one more key here.
+    A layer has ``seconds``, ``operations``, and ``multiplied``, the operations that are left of
+    them by Winograd's method, all three [forward, backward].
     """
     caffe.set_mode_cpu()
     parameters = nets.read_train_net(options.prototxt("train", "highres"), options.data, 1)
-    costs = cost.layer_costs(
-        nets.load(parameters, caffe.TRAIN), cost.frozen_layers(parameters)
-    )
+    net = nets.load(parameters, caffe.TRAIN)
+    costs = cost.layer_costs(net, cost.frozen_layers(parameters))
+    winograd = options.gpu is None and cpu_kernels() != "stock"
     times = caffe_time(parameters, options.work, options.gpu, options.iterations)
     return {"peak": peak(options), "passed": True, "layers": [
         {
             "name": layer.name, "type": layer.type,
             "operations": [layer.forward, layer.backward],
+            "multiplied": [
+                count // (4 if winograd and _is_winograd(computed) else 1)
+                for count in (layer.forward, layer.backward)
+            ],
             "seconds": [times[layer.name]["forward"], times[layer.name]["backward"]],
         }
-        for layer in costs
+        for layer, computed in zip(costs, net.layers)
     ]}
+
+
+def _is_winograd(layer):
+    """Whether engine/kernels multiplies 36 numbers for a tile of 4x4 pixels in place of 144."""
+    if layer.type != "Convolution":
+        return False
+    outputs, inputs, *kernel = layer.blobs[0].shape
+    return kernel == [3, 3] and min(outputs, inputs) >= 8

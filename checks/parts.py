@@ -1,6 +1,7 @@
 """The parts of the GPU check and of the benchmark: names, order, and the function of each.
 
-The name of a part is a word of FUNCTIONS, its arguments, and TF32 where it computes in that.
+The name of a part is a word of FUNCTIONS, its arguments, and words that
+:func:`checks.processes.run_part` knows.
 """
 
 import json
@@ -13,8 +14,9 @@ from checks.correctness import compare_net, compare_solvers, compare_with_torch
 from checks.layers import time_layers
 from checks.machine import describe_machine
 from checks.options import Options
+from checks.processes import SETTINGS
 from checks.splits import splits, time_split, time_torch_split
-from checks.timing import time_segmentation, time_torch, time_training
+from checks.timing import time_best_torch, time_segmentation, time_torch, time_training
 from objseg.errors import UserError
 from objseg.files import write_text
 from objseg.parallel.cores import available_cores
@@ -27,6 +29,7 @@ FUNCTIONS = {
     "training": time_training,
     "segmentation": time_segmentation,
     "torch": time_torch,
+    "torch-best": time_best_torch,
     "layers": time_layers,
     "split": time_split,
     "torch-split": time_torch_split,
@@ -39,7 +42,7 @@ fifth within minutes, without a program of its own to blame."""
 
 def run(part: str, options: Options) -> dict | None:
     """Run a part in this process; returns its result, None where another rank has it."""
-    function, *arguments = part.removesuffix(" TF32").split()
+    function, *arguments = (word for word in part.split() if word not in ("slim", *SETTINGS))
     return FUNCTIONS[function](options, *arguments)
 
 
@@ -67,15 +70,20 @@ def gpu_check(size: str, images: Sequence[int], tf32: bool) -> list[str]:
     return plan
 
 
-def benchmark() -> list[str]:
-    """List the parts of the benchmark, those that are compared ROUNDS times in turn."""
+def benchmark(size: str) -> list[str]:
+    """List the parts of the benchmark, those that are compared ROUNDS times in turn.
+
+    Beside the paper's ``size`` a few are of the slim one.
+    """
     count = available_cores()
-    compared = ["segmentation", "torch alone"]
+    compared = ["segmentation", "segmentation stock", "torch alone", "torch-best alone"]
     for task in ("evaluation", "training"):
         for split in splits(count):
-            compared.append(f"split {task} {split}")
-            if split != "1x1" or count == 1:  # PyTorch is compared on all cores
-                compared.append(f"torch-split {task} {split}")
+            compared += [f"split {task} {split}", f"split {task} {split} stock",
+                         f"torch-split {task} {split}"]
+    if size == "paper":
+        slim = [f"split {task} 1x{count} slim" for task in ("evaluation", "training")]
+        compared += [f"{part}{ending}" for part in slim for ending in ("", " stock")]
     if count > 1:
         compared.append(f"split mpi-training {count}x1")
     models = [name.removeprefix("solver_") for name in nets.committed("solver") if "/" not in name]

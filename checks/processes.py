@@ -26,9 +26,12 @@ from objseg.files import REPOSITORY
 log = logging.getLogger(__name__)
 
 TIMES = ("seconds", "alone", "shared")
-"""Keys of a result under which there is a list of times."""
+"""Keys of a result under which there is a list of times; that of the processor is at KEY CPU."""
 
-NEED_TORCH = ("torch", "torch-split", "agreement")
+SETTINGS = {"TF32": {"CAFFE_TF32": "1"}, "stock": {"CAFFE_STOCK_CPU": "1"}}
+"""Environment variables for a part whose name ends in such a word."""
+
+NEED_TORCH = ("torch", "torch-best", "torch-split", "agreement")
 """First words of the names of parts that need PyTorch."""
 
 
@@ -104,20 +107,25 @@ def join(earlier: dict | None, result: dict) -> dict:
         return result
     if "failure" in earlier:
         return earlier
-    times = {key: earlier[key] + result[key] for key in TIMES if key in result}
+    keys = [f"{key}{ending}" for key in TIMES for ending in ("", " CPU")]
+    times = {key: earlier[key] + result[key] for key in keys if key in result}
     return {**result, **times, "others": max(earlier["others"], result["others"])}
 
 
 def run_part(part: str, options: Options) -> dict:
-    """Run a part in a process of its own; returns what :func:`run_command` does."""
+    """Run a part in a process of its own; returns what :func:`run_command` does.
+
+    The last words of its name may be slim, in place of the options' size, and one of ``SETTINGS``.
+    """
+    if part.endswith((" slim", " slim stock")):
+        options = dataclasses.replace(options, size="slim")
     words = [sys.executable, "-m", "checks.parts", part,
              json.dumps(dataclasses.asdict(options), default=str)]
     paths = [str(REPOSITORY), str(REPOSITORY / "python_layers"), os.environ.get("PYTHONPATH")]
     settings = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    if part.endswith(" TF32"):
-        settings["CAFFE_TF32"] = "1"
+    settings.update(SETTINGS.get(part.split()[-1], {}))
     if part.startswith("split "):
-        processes, threads = sizes(part.split()[-1])
+        processes, threads = sizes(part.split()[2])
         settings["OPENBLAS_NUM_THREADS"] = str(threads)
         if processes > 1:
             words = ["mpirun", "-n", str(processes), *words]

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from checks.comparison import greatest
-from checks.processes import passed
+from checks.processes import TIMES, passed
 from checks.timing import EXPRESSIONS
 from objseg.files import write_text
 from objseg.methods.table1 import METHODS
@@ -136,15 +136,17 @@ def _training(results):
     ] if rows else []
 
 
-def timings(results: dict[str, dict]) -> dict[str, float]:
-    """Return the median seconds per expression, image or iteration of all that was timed."""
+def timings(results: dict[str, dict]) -> dict[str, tuple[float, float]]:
+    """Return the median seconds per expression, image or iteration of all that was timed.
+
+    Two each: those that passed, and those of the processor.
+    """
     found = {}
     for name, result in results.items():
-        if "seconds" in result:
-            found[name] = median(result["seconds"])
-        for key in ("alone", "shared"):
+        for key in TIMES:
             if key in result:
-                found[name.replace("segmentation", f"segmentation {key}")] = median(result[key])
+                title = name.replace("segmentation", f"segmentation {key}")
+                found[title] = median(result[key]), median(result[f"{key} CPU"])
     return found
 
 
@@ -153,16 +155,20 @@ def counterparts(name: str) -> list[str]:
     word, _, rest = name.partition(" ")
     if name.startswith("training highres"):
         return [f"torch training{rest.removeprefix('highres')}"]
-    if word == "segmentation":
-        return [f"torch {rest}", K40 if rest == "alone" else name.replace("shared", "alone")]
-    if word != "split" or name.endswith(" 1x1"):
+    if word not in ("segmentation", "split") or name.endswith(" stock"):
         return []
+    stock = f"{name} stock"
+    if name.endswith(" slim"):
+        return [stock]
+    if word == "segmentation":
+        return [stock, f"torch {rest}", f"torch-best {rest}",
+                K40 if rest == "alone" else name.replace("shared", "alone")]
     task, split = rest.split()
-    return {
+    return [stock, *{
         "evaluation": [f"torch-split {rest}", "segmentation alone"],
         "training": [f"torch-split {rest}"],
         "mpi-training": ["split training 1x1", f"split training 1x{split.split('x')[0]}"],
-    }[task]
+    }[task]]
 
 
 def _times(results, size):
@@ -170,26 +176,33 @@ def _times(results, size):
     if not found:
         return []
     if size == "paper":
-        paper[K40] = METHODS["highres"].seconds
+        paper[K40] = METHODS["highres"].seconds, None
     rows, known = [], {**found, **paper}
     pairs = [(name, other) for name in found for other in counterparts(name) if other in known]
     for name, other in pairs:
-        ratio = f"{known[other] / found[name]:.2f}"
-        rows.append([name, f"{found[name]:.4g} s", other, f"{known[other]:.4g} s", ratio])
+        ratios = [f"{theirs / ours:.2f}" if theirs else "" for ours, theirs in
+                  zip(found[name], known[other])]
+        rows.append([name, *_seconds(found[name]), other, *_seconds(known[other]), *ratios])
     paired = set(sum(pairs, ()))
-    rows += [[name, f"{seconds:.4g} s", "", "", ""]
-             for name, seconds in found.items() if name not in paired]
+    rows += [[name, *_seconds(times), *[""] * 5]
+             for name, times in found.items() if name not in paired]
+    best = {result["way"] for name, result in results.items() if name.startswith("torch-best")}
     return [
         "## Times", "",
-        *table(["what", "seconds", "against", "seconds", "times as fast"], rows), "",
+        *table(["what", "seconds", "of the CPU", "against", "seconds", "of the CPU",
+                "times as fast", "by the CPU"], rows), "",
         "Seconds per expression for segmentation and evaluation, per iteration or image for "
         f"training. alone: a pass of the trunk for each expression, as the authors; shared: one "
-        f"for {EXPRESSIONS}, as in evaluation. torch: the same in PyTorch, at its fastest, random "
-        "inputs on the device. AxB: A processes at once, of B BLAS threads each; those of training "
-        "exchange no gradients, those of mpi-training do.",
-        *(f"{name}: each process sends {result['bytes'] / 1e6:.0f} MB per iteration."
-          for name, result in results.items() if "bytes" in result),
+        f"for {EXPRESSIONS}, as in evaluation. stock: with CAFFE_STOCK_CPU=1. torch: the same in "
+        "PyTorch, eager, random inputs on the device. AxB: A processes at once, of B BLAS threads "
+        "each; those of training exchange no gradients, those of mpi-training do. of the CPU: "
+        "summed over the cores; these repeat within a tenth on a busy machine.",
+        *(f"torch-best: the fastest of PyTorch's ways was {way}." for way in sorted(best)),
     ]
+
+
+def _seconds(times):
+    return ["" if seconds is None else f"{seconds:.4g} s" for seconds in times]
 
 
 def _layers(results):
@@ -200,22 +213,23 @@ def _layers(results):
     rows, rest = [], {}
     for layer in layers[:SLOWEST]:
         cells = [layer["name"]]
-        for operations, seconds in zip(layer["operations"], layer["seconds"]):
-            cells += [f"{operations / 1e9:.3g}", f"{1e3 * seconds:.3g} ms",
-                      _share(operations / result["peak"], seconds)]
+        for key, multiplied, seconds in zip((0, 1), layer["multiplied"], layer["seconds"]):
+            cells += [f"{layer['operations'][key] / 1e9:.3g}", f"{1e3 * seconds:.3g} ms",
+                      _share(multiplied / result["peak"], seconds)]
         rows.append(cells)
     for layer in layers[SLOWEST:]:
         rest[layer["type"]] = rest.get(layer["type"], 0) + sum(layer["seconds"])
     seconds = sum(sum(layer["seconds"]) for layer in layers)
-    floor = sum(sum(layer["operations"]) for layer in layers) / result["peak"]
+    floor = sum(sum(layer["multiplied"]) for layer in layers) / result["peak"]
     others = ", ".join(f"{kind} {1e3 * time:.3g} ms" for kind, time in
                        sorted(rest.items(), key=lambda item: -item[1]))
     return [
         "## Layers of a training iteration against the floor", "",
         f"The peak, one large matrix product, is {result['peak'] / 1e9:.0f} GFLOP/s. At the peak "
-        f"all operations take {floor:.3g} s, {_share(floor, seconds)} of the layers' "
-        f"{seconds:.3g} s. The {SLOWEST} slowest layers of stage 2, an image; floor: the share of "
-        "the layer's time that its operations take at the peak.", "",
+        f"all products take {floor:.3g} s, {_share(floor, seconds)} of the layers' "
+        f"{seconds:.3g} s. By Winograd's method a convolution of 3x3 has a quarter of its "
+        f"operations in products. The {SLOWEST} slowest layers of stage 2, an image; floor: the "
+        "share of the layer's time that its products take at the peak.", "",
         *table(["layer", "GFLOP forward", "time", "floor", "GFLOP backward", "time", "floor"],
                rows), "", f"The rest: {others}.",
     ]

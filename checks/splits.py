@@ -1,22 +1,22 @@
 """The cores of the machine divided among processes and BLAS threads: which division is fastest?
 
-Caffe's im2col runs on one thread, its products on as many as BLAS has. A division is written
-PROCESSESxTHREADS, such as 2x1. :mod:`checks.processes` starts the processes with mpirun and sets
-their threads.
+A division is written PROCESSESxTHREADS, such as 2x1. :mod:`checks.processes` starts the processes
+with mpirun and sets their threads.
 """
 
 import contextlib
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
+
+import numpy as np
 
 from checks import nets
 from checks.options import Options
 from checks.processes import sizes
-from checks.timing import EXPRESSIONS, spoken, time_torch
+from checks.timing import EXPRESSIONS, clock, spoken, time_torch, times
 from objseg.caffe.names import data_layer
 from objseg.data.dataset import Dataset
 from objseg.methods.ours import CaffeSegmenter
@@ -56,8 +56,8 @@ def time_split(options: Options, task: str, split: str) -> dict | None:
     """Run a task in all processes of ``split`` at once; None in all processes but the first.
 
     ``task``: evaluation, in seconds per expression; training, in seconds per image, each process
-    for itself; or mpi-training, which exchanges gradients: ``bytes`` are sent by each in an
-    iteration. The seconds are those of all processes together, from when all are ready.
+    for itself; or mpi-training, which exchanges gradients. The seconds are those of all processes
+    together, from when all are ready; those of the CPU are summed over the processes.
     """
     processes, _ = sizes(split)
     ranks, exchange = open_ranks(mpi=processes > 1), task == "mpi-training"
@@ -66,15 +66,16 @@ def time_split(options: Options, task: str, split: str) -> dict | None:
     with ranks.together(), steps(options, ranks, exchange) as step:
         step()
         ranks.wait()
-        began = time.monotonic()
+        began = clock()
         for _ in range(options.iterations):
             step()
         ranks.wait()
-        seconds = time.monotonic() - began
+        took = clock() - began
+        worked = ranks.total(took)[1]
     if ranks.rank:
         return None
     count = options.iterations * processes * (EXPRESSIONS if task == "evaluation" else 1)
-    return {"seconds": [seconds / count], "passed": True}
+    return {**times("seconds", np.array([took[0], worked]) / count), "passed": True}
 
 
 def time_torch_split(options: Options, task: str, split: str) -> dict:
@@ -84,5 +85,7 @@ def time_torch_split(options: Options, task: str, split: str) -> dict:
     with ThreadPoolExecutor(processes) as pool:
         futures = [pool.submit(time_torch, options, torch_task, threads=threads)
                    for _ in range(processes)]
-        rate = sum(1 / median(future.result()["seconds"]) for future in futures)
-    return {"seconds": [1 / rate], "passed": True}
+        answers = [future.result() for future in futures]
+    rate = sum(1 / median(answer["seconds"]) for answer in answers)
+    worked = mean(median(answer["seconds CPU"]) for answer in answers)
+    return {**times("seconds", [1 / rate, worked]), "passed": True}

@@ -24,7 +24,7 @@ def main():
     parser = Parser(__doc__)
     add_check(parser, REPOSITORY / "out" / "benchmark", iterations=5, timeout=600)
     options = parser.parse_args()
-    results = run_check(parts.benchmark(), options, gpu=None)
+    results = run_check(parts.benchmark(options.size), options, gpu=None)
     report.write(options.out, report.markdown(results, options.size), results)
     return 0 if all(map(passed, results.values())) else 1
 

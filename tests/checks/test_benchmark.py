@@ -12,6 +12,7 @@ from checks import nets, parts, report
 from checks.layers import caffe_time, time_layers
 from checks.processes import choose, join, passed, run_command, sizes
 from checks.splits import splits
+from checks.timing import times
 from models.registry import MODELS
 from models.sizes import SIZES, SLIM
 from objseg.batches.grounder import GrounderBatchMaker, GrounderSettings
@@ -29,6 +30,9 @@ def test_the_layers_of_an_iteration_are_all_timed_and_counted_as_a_whole(options
     assert tuple(operations) == cost.operations(net, cost.frozen_layers(parameters))
     layers = {layer["name"]: layer for layer in result["layers"]}
     assert layers["conv1_2"]["operations"][1] == 0, "the slim trunk is not learnt"
+    assert 4 * layers["conv1_2"]["multiplied"][0] == layers["conv1_2"]["operations"][0]
+    for name in ("conv1_1", "mlp_l1"):  # 3 channels; kernels of 1x1
+        assert layers[name]["multiplied"] == layers[name]["operations"]
     assert min(layers["mlp_l1"]["seconds"]) > 0 and result["peak"] > 1e9
 
 
@@ -56,7 +60,7 @@ def test_cores_are_divided_without_rest(count):
 
 
 def test_every_model_is_trained_and_every_size_has_nets():
-    models = [part.split()[1] for part in parts.benchmark() if part.startswith("training ")]
+    models = [part.split()[1] for part in parts.benchmark("paper") if part.startswith("training ")]
     assert sorted(models) == sorted(MODELS)
     for size in SIZES:
         assert nets.path("train", "highres", size).is_file()
@@ -75,17 +79,24 @@ def test_ratios_are_of_the_same_work():
         "split evaluation 1x2", "split evaluation 1x1", "torch-split evaluation 1x2",
         "split training 1x1", "split training 1x2", "torch-split training 1x2",
         "split mpi-training 2x1", "training highres 1", "torch training 1",
-        "training highres 10 TF32", "torch training 10 TF32",
+        "training highres 10 TF32", "torch training 10 TF32", "segmentation alone stock",
+        "torch-best alone", "split training 1x2 stock", "split training 1x2 slim",
+        "split training 1x2 slim stock",
     ]
     found = {(name, other) for name in names for other in report.counterparts(name)
              if other in names}
     assert found == {
+        ("segmentation alone", "segmentation alone stock"),
         ("segmentation alone", "torch alone"),
+        ("segmentation alone", "torch-best alone"),
         ("segmentation shared", "torch shared"),
         ("segmentation shared", "segmentation alone"),
+        ("split evaluation 1x1", "segmentation alone"),
         ("split evaluation 1x2", "segmentation alone"),
         ("split evaluation 1x2", "torch-split evaluation 1x2"),
+        ("split training 1x2", "split training 1x2 stock"),
         ("split training 1x2", "torch-split training 1x2"),
+        ("split training 1x2 slim", "split training 1x2 slim stock"),
         ("split mpi-training 2x1", "split training 1x1"),
         ("split mpi-training 2x1", "split training 1x2"),
         ("training highres 1", "torch training 1"),
@@ -96,22 +107,25 @@ def test_ratios_are_of_the_same_work():
 def test_the_report_divides_the_others_time_by_ours_and_compares_nothing_with_a_failure():
     results = {
         "machine": {"facts": {}, "passed": True},
-        "segmentation": {"alone": [1.0], "shared": [0.25], "passed": True},
-        "split evaluation 1x2": {"seconds": [0.2, 9, 0.1], "passed": True},
+        "segmentation": {**times("alone", [(1.0, 1.5)]), **times("shared", [(0.25, 0.5)]),
+                         "passed": True},
+        "split evaluation 1x2": {**times("seconds", [(0.2, 0.3), (9, 9), (0.1, 0.1)]),
+                                 "passed": True},
         "split training 1x2": {"failure": "gone"},
-        "torch-split training 1x2": {"seconds": [1.0], "passed": True},
+        "torch-split training 1x2": {**times("seconds", [(1.0, 2.0)]), "passed": True},
     }
     lines = "\n".join(report.markdown(results, "slim"))
-    assert "| segmentation shared | 0.25 s | segmentation alone | 1 s | 4.00 |" in lines
-    assert "| split evaluation 1x2 | 0.2 s | segmentation alone | 1 s | 5.00 |" in lines
-    assert "| torch-split training 1x2 | 1 s |  |" in lines
+    alone = "| segmentation alone | 1 s | 1.5 s |"
+    assert f"| segmentation shared | 0.25 s | 0.5 s {alone} 4.00 | 3.00 |" in lines
+    assert f"| split evaluation 1x2 | 0.2 s | 0.3 s {alone} 5.00 | 5.00 |" in lines
+    assert "| torch-split training 1x2 | 1 s | 2 s |  |" in lines
     assert "## Failed\n\n- split training 1x2: gone" in lines
 
 
 def test_rounds_of_a_part_are_joined():
-    first, second = ({"seconds": [n], "n": n, "others": n / 10} for n in (2, 1))
+    first, second = ({**times("seconds", [(n, 3 * n)]), "n": n, "others": n / 10} for n in (2, 1))
     assert join(None, first) == first
-    assert join(first, second) == {"seconds": [2, 1], "n": 1, "others": 0.2}
+    assert join(first, second) == {"seconds": [2, 1], "seconds CPU": [6, 3], "n": 1, "others": 0.2}
     failure = {"failure": "gone", "others": 0.0}
     assert join(first, failure) == join(failure, first) == failure
 
