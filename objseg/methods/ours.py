@@ -34,8 +34,8 @@ class CaffeSegmenter(Segmenter):
     """
 
     def __init__(
-        self, deploy, weights, vocabulary: Vocabulary, gpu: int | None = None,
-        input_size: int | None = None,
+        self, deploy: str | Path, weights: str | Path | None, vocabulary: Vocabulary,
+        gpu: int | None = None, input_size: int | None = None,
     ):
         self.net = open_net(deploy, weights, gpu)
         check_vocabulary(self.net.params, vocabulary, deploy)
@@ -46,7 +46,9 @@ class CaffeSegmenter(Segmenter):
         self._first = head(self.net)
 
     @classmethod
-    def load(cls, folder: Path | str, model: str = "highres", gpu: int | None = None):
+    def load(
+        cls, folder: Path | str, model: str = "highres", gpu: int | None = None
+    ) -> "CaffeSegmenter":
         """Open the newest weights of a ``model`` in a folder that tools/train.py wrote.
 
         Raises UserError where the folder has none, or where their net or vocabulary is missing.
@@ -85,7 +87,7 @@ class CaffeSegmenter(Segmenter):
 
 def open_responses(configuration: Configuration) -> Find:
     """Load the net; what it finds are response maps on the image, float32 (H, W)."""
-    assert configuration.vocabulary is not None  # configure() has found it
+    assert configuration.deploy and configuration.vocabulary  # configure() has found them
     segmenter = CaffeSegmenter(
         configuration.deploy, configuration.weights, Vocabulary.load(configuration.vocabulary),
         configuration.gpu,
