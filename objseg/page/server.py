@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import logging
 import socket
 import time
 
@@ -89,4 +90,5 @@ def open_server(app: Flask, host: str, port: int, seconds: int = SECONDS):
         max_request_body_size=MAX_BYTES + 2,  # the application answers what is just too large
     )
     server.channel_class = Connection
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else a line for each that waits
     return server
