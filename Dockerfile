@@ -13,6 +13,11 @@
 #   docker build --target cpu --tag objseg:cpu .
 #   docker run --rm --volume "$PWD:/workspace" --user "$(id -u):$(id -g)" objseg:cpu make demo
 #
+# the page of tools/serve.py, for this machine:
+#
+#   docker run --rm --volume "$PWD:/workspace" --user "$(id -u):$(id -g)" \
+#     --publish 127.0.0.1:8000:8000 objseg:cpu python tools/serve.py --host 0.0.0.0
+#
 # What a container writes to data/, models/ and out/ stays where it is mounted, as above, or in
 # volumes: --volume objseg-data:/workspace/data and the same for models and out.
 # docs/engine.md describes the build, docs/gpu.md what was verified.

@@ -17,7 +17,7 @@ from flask import Flask, Response, jsonify, request, send_file
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from objseg.data.expressions import MAX_WORDS
-from objseg.data.reading import read_expression
+from objseg.data.reading import Reading, read_expression
 from objseg.errors import UserError
 from objseg.page.pictures import MAX_BYTES, BusyError, Pictures, UnknownPictureError
 
@@ -127,7 +127,7 @@ def add_pictures(app: Flask, pictures: Pictures):
         return Response(pictures.mask(name, reading.text, threshold), mimetype="image/png")
 
 
-def phrase_asked(pictures: Pictures):
+def phrase_asked(pictures: Pictures) -> Reading:
     """Return the Reading of the phrase that a request asks about; raises UserError for none."""
     phrase = request.args.get("phrase", "")
     if len(phrase) > MAX_PHRASE:
@@ -147,7 +147,7 @@ def packed(response: np.ndarray) -> str:
     return base64.b64encode(thousandths.tobytes()).decode("ascii")
 
 
-def in_words(error: Exception | HTTPStatus):
+def in_words(error: Exception | HTTPStatus) -> tuple[Response, int]:
     """Return the answer for an error, JSON with a sentence for people, and its status."""
     if isinstance(error, UserError):
         status = {UnknownPictureError: 404, BusyError: 503}.get(type(error), 422)

@@ -8,7 +8,7 @@ import time
 
 from flask import Flask
 from waitress.channel import HTTPChannel
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask
 
 from objseg.errors import UserError
@@ -69,7 +69,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def open_server(app: Flask, host: str, port: int, seconds: int = SECONDS):
+def open_server(app: Flask, host: str, port: int, seconds: int = SECONDS) -> BaseWSGIServer:
     """Listen on ``host`` and ``port``, 0 for a free one; returns a server of waitress.
 
     ``server.effective_port`` is its port, ``server.run()`` serves. Raises UserError

@@ -32,6 +32,7 @@ function addPhrase(text = "") {
   number();
   current = phrase;
   if (text) segment(phrase);
+  draw();
   return phrase;
 }
 
@@ -121,7 +122,7 @@ async function open(file, name) {
     draw();
   } catch (error) {
     if (opening !== opened) return;
-    complain(error, [0, 503].includes(error.status) ? () => open(file, name) : null);
+    complain(error, () => open(file, name));
   }
   busy("");
 }
@@ -149,10 +150,11 @@ function busy(text) {
   element("frame").classList.toggle("working", Boolean(text));
 }
 
+// Show an error, and a button for `again` where that may help: no answer, or a busy server.
 function complain(error, again = null) {
   element("error").hidden = !error;
   element("error-text").textContent = error?.message ?? "";
-  element("again").hidden = !again;
+  element("again").hidden = ![0, 500, 503].includes(error?.status);
   retry = again;
 }
 

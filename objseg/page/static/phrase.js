@@ -52,7 +52,7 @@ export class Phrase {
   }
 
   get text() {
-    return this.input.value.trim();
+    return /[\p{L}\p{N}]/u.test(this.input.value) ? this.input.value.trim() : "";
   }
 
   set number(number) {

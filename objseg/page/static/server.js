@@ -40,15 +40,15 @@ export class Picture {
   }
 
   async get(what, parameters, signal) {
+    const address = ({ id }) => `/pictures/${id}/${what}?${new URLSearchParams(parameters)}`;
     const sent = this.send();
-    const address = `/pictures/${(await sent).id}/${what}?${new URLSearchParams(parameters)}`;
     try {
-      return await ask(address, { signal });
+      return await ask(address(await sent), { signal });
     } catch (error) {
       if (error.status !== 404) throw error;
     }
-    if (this.sent === sent) this.sent = null;
-    return ask(`/pictures/${(await this.send()).id}/${what}?${new URLSearchParams(parameters)}`, { signal });
+    if (this.sent === sent) this.sent = null; // unless another phrase has sent it again already
+    return ask(address(await this.send()), { signal });
   }
 }
 

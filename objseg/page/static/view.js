@@ -9,17 +9,16 @@ const element = (id) => document.getElementById(id);
 const photo = element("photo").getContext("2d");
 const marks = element("marks").getContext("2d");
 let title = "";
-let waiting = false;
+let waiting = null; // what is drawn in the next frame
 let spoken = 0;
 
 export let threshold = 0;
 
-// Show a picture, an ImageBitmap, or with null that there is none.
-export function show(bitmap, name = "") {
+// Show a picture, an ImageBitmap.
+export function show(bitmap, name) {
   title = name;
-  element("empty").hidden = Boolean(bitmap);
-  element("canvases").hidden = !bitmap;
-  if (!bitmap) return;
+  element("empty").hidden = true;
+  element("canvases").hidden = false;
   const longer = Math.max(bitmap.width, bitmap.height);
   const scale = Math.min(MOST, Math.max(LEAST, longer)) / longer;
   for (const { canvas } of [photo, marks]) {
@@ -43,14 +42,16 @@ export function draw(phrases, current) {
     element("legend-low").textContent = `Phrase ${phrases.indexOf(current) + 1}: ${low}`;
     element("legend-high").textContent = high;
   }
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => {
-    waiting = false;
-    marks.clearRect(0, 0, marks.canvas.width, marks.canvas.height);
-    paint(marks, phrases, current);
-    describe(phrases);
-  });
+  if (!waiting) requestAnimationFrame(drawNow);
+  waiting = [phrases, current];
+}
+
+function drawNow() {
+  const [phrases, current] = waiting;
+  waiting = null;
+  marks.clearRect(0, 0, marks.canvas.width, marks.canvas.height);
+  paint(marks, phrases, current);
+  describe(phrases);
 }
 
 // Draw masks, or the response map of `current`, in the size of the context's canvas.
