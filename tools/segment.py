@@ -1,15 +1,16 @@
 """Segment what expressions refer to in pictures.
 
     python tools/segment.py photo.jpg "sky" "person on the left"
-    python tools/segment.py holiday/ extra.png "the dog" --refine
+    python tools/segment.py holiday/ extra.png "the dog" --no-refine
     python tools/segment.py 641.jpg "red car" --size slim --weights out/demo
     python tools/segment.py photo.jpg "sky" --onnx photo.onnx
 
 Writes for each picture and expression a mask (0 or 255, the picture's own size) and an overlay as
 PNG, prints area, box and score, and writes all overlays on one page, sheet.jpg. Nothing in the
-output folder is overwritten. A picture is turned as its EXIF orientation says. A word that the net
-does not know is read as one that it knows and that means the same, if there is one: see
-objseg/data/synonyms.txt.
+output folder is overwritten. The edge of a mask is moved to an edge of the picture that is near;
+--no-refine leaves it where the net's response is 0. A picture is turned as its EXIF orientation
+says. A word that the net does not know is read as one that it knows and that means the same, if
+there is one: see objseg/data/synonyms.txt.
 """
 
 from common import environment
@@ -49,10 +50,9 @@ def parse():
                         help="folder of the masks and overlays")
     parser.add_argument("--examples", action="store_true",
                         help="segment the photographs that scikit-image has with it")
-    parser.add_argument("--refine", action="store_true",
-                        help="move the edges of the masks to edges of the picture (GrabCut, 0.2 s "
-                        "per mask); mean IoU on val photographs 0.41 in place of 0.39, see "
-                        "docs/results.md")
+    parser.add_argument("--no-refine", dest="refine", action="store_false",
+                        help="do not move the edges of masks to edges of the picture, which "
+                        "GrabCut does in up to 0.4 s per mask; docs/results.md has the gain")
     parser.add_argument("--words", dest="list_words", action="store_true",
                         help="list the words that the net knows, the most frequent first")
     parser.add_argument("--no-synonyms", dest="synonyms", action="store_false",

@@ -66,8 +66,9 @@ def refine(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return mask
     labels = np.where(small, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[inside > 0], labels[outside > 0] = cv2.GC_FGD, cv2.GC_BGD
-    found = np.isin(_cut(image, labels), (cv2.GC_FGD, cv2.GC_PR_FGD))
-    return resize_nearest(found, height, width)
+    found = np.isin(_cut(image, labels), (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    # the nearest pixels of a smaller picture would be steps in a large one
+    return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
 
 
 def _cut(image, labels):

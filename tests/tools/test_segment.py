@@ -300,12 +300,13 @@ def test_several_pictures_and_folders_in_one_call_and_nothing_is_overwritten(seg
     assert status == 1 and "empty: a folder without pictures" in messages
 
 
-def test_refined_edges_follow_the_picture():
+@pytest.mark.parametrize("pixels", [1, 4], ids=["as it is", "scaled down and up again"])
+def test_refined_edges_follow_the_picture(pixels):
     """A disk that is plain to see is found to its edge from an outline that waves around it."""
-    y, x = np.mgrid[-180:180, -240:240]
+    y, x = np.mgrid[-180:180:1 / pixels, -240:240:1 / pixels]
     radius, waves = np.hypot(x, y), 4 * np.sin(12 * np.arctan2(y, x))
     disk = radius < 120
-    noise = np.random.RandomState(1).normal(0, 6, (360, 480, 3))
+    noise = np.random.RandomState(1).normal(0, 6, (*disk.shape, 3))
     picture = np.clip(np.where(disk[..., None], (40, 60, 200), (60, 160, 70)) + noise, 0, 255)
     rough = radius < 120 + waves
     found = refine(picture.astype(np.uint8), rough)
