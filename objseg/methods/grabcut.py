@@ -15,8 +15,9 @@ ITERATIONS, SEED = 5, 0
 MARGIN = 96
 """A mask's edge is moved by at most one part in so many of the picture's longer side.
 
-A wider band (24) made masks worse: on 10 val pictures of CamVid, 110 expressions, precision@0.5 was
-0.70 without, 0.69 with this band and 0.64 with the wider one.
+Chosen on a quarter of the val photographs, by the mean IoU with the model in the box. No band, then
+96, 64, 48 and 32: 52.3, 55.5, 56.1, 56.1 and 55.2 % on 232 expressions of photographs; 65.0, 65.4,
+64.8, 63.3 and 61.7 % on 90 of streets, which thin things such as poles are part of.
 """
 
 
