@@ -14,7 +14,7 @@ from support.bright import BrightSegmenter, half_bright
 
 from objseg.data.examples import example_pictures
 from objseg.page.app import MAX_PHRASE, create_app, packed
-from objseg.page.pictures import MAX_BYTES, MAX_PIXELS, BusyError, Pictures
+from objseg.page.pictures import MAX_BYTES, MAX_PIXELS, Pictures
 from objseg.page.server import LOOPBACK
 
 
@@ -237,11 +237,3 @@ def test_the_page_asks_nothing_of_other_hosts(client):
                  "static/responses.js", "static/server.js", "static/icon.svg"):
         text = client.get(f"/{name}").text.replace("http://www.w3.org/2000/svg", "")
         assert len(text) > 50 and "//" not in text.replace("// ", "").replace("//\n", ""), name
-
-
-def test_an_error_of_the_net_reaches_the_one_who_asked_as_an_exception():
-    pictures = Pictures(lambda: BrightSegmenter(delay=1), kept=1, patience=0.1)
-    name, _ = pictures.add(half_bright())
-    with pytest.raises(BusyError):
-        pictures.response(name, "bright")
-    pictures.close()

@@ -1,5 +1,6 @@
 """The page in a real browser, Chromium by Playwright, on a segmenter whose answers are known."""
 
+import contextlib
 import functools
 import io
 import json
@@ -24,7 +25,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium"),
 ]
-expect = sync_api.expect
+expect, TIMEOUT = sync_api.expect, 60_000
+expect.set_options(timeout=TIMEOUT)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -62,28 +64,22 @@ def page(chromium, server):
         yield page
 
 
-class opened:  # noqa: N801
-    """Open the page in a new window of the browser; a context manager."""
-
-    def __init__(self, chromium, server, **options):
-        options = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce"} | options
-        self.page = chromium.new_page(**options, accept_downloads=True)
-        self.page.set_default_timeout(60_000)
-        sync_api.expect.set_options(timeout=60_000)
-        self.faults = []
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("console", lambda said: self.faults.append(said.text)
-                     if said.type == "error" and "Failed to load resource" not in said.text
-                     else None)
-        self.page.goto(f"http://127.0.0.1:{server.effective_port}/")
-        expect(self.page.get_by_label("Phrase 1", exact=True)).to_be_visible()
-
-    def __enter__(self):
-        return self.page
-
-    def __exit__(self, *error):
-        self.page.close()
-        assert error[0] or not self.faults
+@contextlib.contextmanager
+def opened(chromium, server, **options):
+    """Open the page in a new window of the browser; yields it, and then looks for faults."""
+    options = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce"} | options
+    page, faults = chromium.new_page(**options), []
+    page.set_default_timeout(TIMEOUT)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text)
+            if said.type == "error" and "Failed to load resource" not in said.text else None)
+    try:
+        page.goto(f"http://127.0.0.1:{server.effective_port}/")
+        expect(page.get_by_label("Phrase 1", exact=True)).to_be_visible()
+        yield page
+        assert not faults
+    finally:
+        page.close()
 
 
 def choose(page, data=PICTURE, name="half.png"):
