@@ -3,9 +3,9 @@
     python tools/serve.py
     python tools/serve.py --port 8080 --size slim --weights out/demo
 
-Prints the address of the page, which only this machine can open; Ctrl-C ends it. Pictures are
-chosen, dropped or pasted on the page. They are not written to disk: of each, the server keeps in
-memory what the net computes, until others take its place.
+Prints the address of the page, which only this machine can open unless --host says otherwise.
+Ctrl-C ends it. Pictures are chosen, dropped or pasted on the page. The server keeps none: it keeps
+in memory what the net computes of each, until others take its place.
 """
 
 from common import environment
