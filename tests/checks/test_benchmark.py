@@ -151,7 +151,7 @@ def test_a_part_that_fails_is_reported_and_the_rest_goes_on(tmp_path):
     done = run_tool(
         "tools/benchmark.py", "--size", "slim", "--iterations", 1, "--out", tmp_path / "out",
         "--torch-python", python,
-        "--only", "torch alone", "split evaluation 1x1", "split mpi", check=False,
+        "--only", "torch alone", "split evaluation 1x1 stock", "split mpi", check=False,
     )
     assert done.returncode == 1, done.stdout
     text = (tmp_path / "out" / "report.md").read_text()
