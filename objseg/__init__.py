@@ -6,13 +6,12 @@ Example::
     segmenter.set_image(cv2.imread("photo.jpg"))
     masks, scores, responses = segmenter.predict(["sky", "person on the left"])
 
-Pictures and masks become a data set (``data``), candidate regions are proposed (``regions``),
-what held convolutions give is computed (``convnet``), batches are made (``batches``), a net is
-trained (``training``), a method turns an image and
-expressions into masks (``methods``), and ``evaluation`` scores and times them. ``export`` writes a
-trained net as an ONNX file. ``caffe`` asks Caffe for devices and weights, ``parallel`` shares work
-among processes, ``synthesis`` draws scenes, ``download`` fetches the published files, and ``page``
-is the page of tools/serve.py.
+Pictures and masks become a data set (``data``), candidate regions are proposed (``regions``), what
+held convolutions give is computed (``convnet``), batches are made (``batches``), a net is trained
+(``training``), a method turns an image and expressions into masks (``methods``), and ``evaluation``
+scores and times them. ``export`` writes a trained net as an ONNX file. ``caffe`` asks Caffe for
+devices and weights, ``parallel`` shares work among processes, ``synthesis`` draws scenes,
+``download`` fetches the published files, and ``page`` is the page of tools/serve.py.
 
 ``caffe`` and ``training`` need Caffe. The other folders can be imported without it: they load it
 when a net is opened.
