@@ -16,7 +16,13 @@ from checks.machine import describe_machine
 from checks.options import Options
 from checks.processes import SETTINGS
 from checks.splits import splits, time_split, time_torch_split
-from checks.timing import time_best_torch, time_segmentation, time_torch, time_training
+from checks.timing import (
+    time_best_torch,
+    time_onnx,
+    time_segmentation,
+    time_torch,
+    time_training,
+)
 from objseg.errors import UserError
 from objseg.files import write_text
 from objseg.parallel.cores import available_cores
@@ -28,6 +34,7 @@ FUNCTIONS = {
     "agreement": compare_with_torch,
     "training": time_training,
     "segmentation": time_segmentation,
+    "onnx": time_onnx,
     "torch": time_torch,
     "torch-best": time_best_torch,
     "layers": time_layers,
@@ -76,7 +83,7 @@ def benchmark(size: str) -> list[str]:
     Beside the paper's ``size`` a few are of the slim one.
     """
     count = available_cores()
-    compared = ["segmentation", "segmentation stock", "torch alone", "torch-best alone"]
+    compared = ["segmentation", "segmentation stock", "onnx", "torch alone", "torch-best alone"]
     for task in ("evaluation", "training"):
         for split in splits(count):
             compared += [f"split {task} {split}", f"split {task} {split} stock",

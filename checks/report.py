@@ -145,7 +145,8 @@ def timings(results: dict[str, dict]) -> dict[str, tuple[float, float]]:
     for name, result in results.items():
         for key in TIMES:
             if key in result:
-                title = name.replace("segmentation", f"segmentation {key}")
+                word, *rest = name.split()
+                title = name if key == "seconds" else " ".join([word, key, *rest])
                 found[title] = median(result[key]), median(result[f"{key} CPU"])
     return found
 
@@ -161,7 +162,7 @@ def counterparts(name: str) -> list[str]:
     if name.endswith(" slim"):
         return [stock]
     if word == "segmentation":
-        return [stock, f"torch {rest}", f"torch-best {rest}",
+        return [stock, f"onnx {rest}", f"torch {rest}", f"torch-best {rest}",
                 K40 if rest == "alone" else name.replace("shared", "alone")]
     task, split = rest.split()
     return [stock, *{
@@ -193,10 +194,11 @@ def _times(results, size):
                 "times as fast", "by the CPU"], rows), "",
         "Seconds per expression for segmentation and evaluation, per iteration or image for "
         f"training. alone: a pass of the trunk for each expression, as the authors; shared: one "
-        f"for {EXPRESSIONS}, as in evaluation. stock: with CAFFE_STOCK_CPU=1. torch: the same in "
-        "PyTorch, eager, random inputs on the device. AxB: A processes at once, of B BLAS threads "
-        "each; those of training exchange no gradients, those of mpi-training do. of the CPU: "
-        "summed over the cores; these repeat within a tenth on a busy machine.",
+        f"for {EXPRESSIONS}, as in evaluation. stock: with CAFFE_STOCK_CPU=1. onnx: the same net "
+        "in onnxruntime. torch: the same in PyTorch, eager, random inputs on the device. AxB: A "
+        "processes at once, of B BLAS threads each; those of training exchange no gradients, those "
+        "of mpi-training do. of the CPU: summed over the cores; these repeat within a tenth on a "
+        "busy machine.",
         *(f"torch-best: the fastest of PyTorch's ways was {way}." for way in sorted(best)),
     ]
 

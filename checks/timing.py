@@ -17,6 +17,8 @@ from objseg.caffe.names import LOSS, data_layer
 from objseg.caffe.weights import read_net
 from objseg.data.dataset import Dataset, Image
 from objseg.evaluation.table2 import seconds_per_expression
+from objseg.export.model import save_model
+from objseg.methods.onnx_segmenter import OnnxSegmenter
 from objseg.methods.ours import CaffeSegmenter
 from objseg.training import cost
 
@@ -91,22 +93,50 @@ def peak_memory(free_before: int | None) -> int:
 
 
 def time_segmentation(options: Options) -> dict:
-    """Time expressions alone and with a trunk that EXPRESSIONS share; compare with the CPU's.
-
-    ``alone`` and ``shared`` are lists of seconds per expression, by :func:`times`.
-    """
-    dataset = Dataset(options.data)
-    segmenter = CaffeSegmenter(
-        options.prototxt("deploy", "highres"), None, dataset.vocabulary, options.gpu
-    )
-    images = itertools.islice(itertools.cycle(dataset.images("test")), options.iterations)
-    cases = [(dataset.pixels(image), spoken(image)) for image in images]
+    """Time expressions alone and with a trunk that EXPRESSIONS share; compare with the CPU's."""
+    segmenter = _random_segmenter(options, options.gpu)
+    cases = _cases(options)
     found = list(segmenter.net_responses(*cases[0]))
     caffe.set_mode_cpu()
     expected = list(segmenter.net_responses(*cases[0]))
     options.use_device()
+    return _timed(segmenter, cases, expected, found, LIMITS[arithmetic()].values)
+
+
+def time_onnx(options: Options) -> dict:
+    """Time what :func:`time_segmentation` does, in the file of tools/export_onnx.py, on the CPU.
+
+    The responses are compared with Caffe's.
+    """
+    ours, cases = _random_segmenter(options, None), _cases(options)
+    weights, file = options.work / "onnx.caffemodel", options.work / "net.onnx"
+    ours.net.save(str(weights))
+    save_model(options.prototxt("deploy", "highres"), weights, options.data / "vocabulary.txt",
+               file, "float32")
+    segmenter = OnnxSegmenter(file)
+    expected, found = (list(each.net_responses(*cases[0])) for each in (ours, segmenter))
+    return _timed(segmenter, cases, expected, found, LIMITS["float32"].values)
+
+
+def _random_segmenter(options, gpu):
+    """Return the committed net of stage 2 with random weights, in Caffe."""
+    vocabulary = Dataset(options.data).vocabulary
+    return CaffeSegmenter(options.prototxt("deploy", "highres"), None, vocabulary, gpu)
+
+
+def _cases(options):
+    """Return a picture and EXPRESSIONS expressions for each timed repetition."""
+    dataset = Dataset(options.data)
+    images = itertools.islice(itertools.cycle(dataset.images("test")), options.iterations)
+    return [(dataset.pixels(image), spoken(image)) for image in images]
+
+
+def _timed(segmenter, cases, expected, found, limit):
+    """Return the result of a part that segments, and whether ``found`` are the right responses.
+
+    ``alone`` and ``shared`` are lists of seconds per expression, by :func:`times`.
+    """
     error = greatest_error(np.array(expected), np.array(found))
-    limit = LIMITS[arithmetic()].values
 
     def masks(pixels, expressions):
         return [(segmenter.net_responses(pixels, expressions), None)]

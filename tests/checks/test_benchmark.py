@@ -75,7 +75,7 @@ def test_every_model_trains_an_iteration(options, model):
 
 def test_ratios_are_of_the_same_work():
     names = [
-        "segmentation alone", "segmentation shared", "torch alone", "torch shared",
+        "segmentation alone", "segmentation shared", "torch alone", "torch shared", "onnx shared",
         "split evaluation 1x2", "split evaluation 1x1", "torch-split evaluation 1x2",
         "split training 1x1", "split training 1x2", "torch-split training 1x2",
         "split mpi-training 2x1", "training highres 1", "torch training 1",
@@ -90,6 +90,7 @@ def test_ratios_are_of_the_same_work():
         ("segmentation alone", "torch alone"),
         ("segmentation alone", "torch-best alone"),
         ("segmentation shared", "torch shared"),
+        ("segmentation shared", "onnx shared"),
         ("segmentation shared", "segmentation alone"),
         ("split evaluation 1x1", "segmentation alone"),
         ("split evaluation 1x2", "segmentation alone"),
@@ -107,6 +108,7 @@ def test_ratios_are_of_the_same_work():
 def test_the_report_divides_the_others_time_by_ours_and_compares_nothing_with_a_failure():
     results = {
         "machine": {"facts": {}, "passed": True},
+        "onnx": {**times("shared", [(0.5, 1.0)]), "passed": True},
         "segmentation": {**times("alone", [(1.0, 1.5)]), **times("shared", [(0.25, 0.5)]),
                          "passed": True},
         "split evaluation 1x2": {**times("seconds", [(0.2, 0.3), (9, 9), (0.1, 0.1)]),
@@ -117,6 +119,8 @@ def test_the_report_divides_the_others_time_by_ours_and_compares_nothing_with_a_
     lines = "\n".join(report.markdown(results, "slim"))
     alone = "| segmentation alone | 1 s | 1.5 s |"
     assert f"| segmentation shared | 0.25 s | 0.5 s {alone} 4.00 | 3.00 |" in lines
+    shared = "| onnx shared | 0.5 s | 1 s |"
+    assert f"| segmentation shared | 0.25 s | 0.5 s {shared} 2.00 | 2.00 |" in lines
     assert f"| split evaluation 1x2 | 0.2 s | 0.3 s {alone} 5.00 | 5.00 |" in lines
     assert "| torch-split training 1x2 | 1 s | 2 s |  |" in lines
     assert "## Failed\n\n- split training 1x2: gone" in lines
