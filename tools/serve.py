@@ -24,9 +24,9 @@ from objseg.page.server import LOOPBACK, is_loopback, open_server
 def main():
     """Parse the command line and serve until somebody stops it."""
     parser = Parser(__doc__)
-    parser.add_argument("--host", default="127.0.0.1",
-                        help="address to listen on; another than a loopback address lets others "
-                        "in the network use the page")
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
+                        help="where to listen; another than a loopback address lets others in the "
+                        "network use the page")
     parser.add_argument("--port", type=not_negative, default=8000, help="0 takes a free one")
     parser.add_argument("--pictures", type=positive, default=50, metavar="N",
                         help="pictures whose features are kept, 0.6 MB each at size photo")
