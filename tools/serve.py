@@ -27,7 +27,8 @@ def main():
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
                         help="where to listen; another than a loopback address lets others in the "
                         "network use the page")
-    parser.add_argument("--port", type=not_negative, default=8000, help="0 takes a free one")
+    parser.add_argument("--port", type=not_negative, default=8000, metavar="N",
+                        help="0 takes a free one")
     parser.add_argument("--pictures", type=positive, default=50, metavar="N",
                         help="pictures whose features are kept, 0.6 MB each at size photo")
     add_model_choice(parser)
