@@ -94,8 +94,7 @@ def peak_memory(free_before: int | None) -> int:
 
 def time_segmentation(options: Options) -> dict:
     """Time expressions alone and with a trunk that EXPRESSIONS share; compare with the CPU's."""
-    segmenter = _random_segmenter(options, options.gpu)
-    cases = _cases(options)
+    segmenter, cases = _work(options, options.gpu)
     found = list(segmenter.net_responses(*cases[0]))
     caffe.set_mode_cpu()
     expected = list(segmenter.net_responses(*cases[0]))
@@ -108,7 +107,7 @@ def time_onnx(options: Options) -> dict:
 
     The responses are compared with Caffe's.
     """
-    ours, cases = _random_segmenter(options, None), _cases(options)
+    ours, cases = _work(options, None)
     weights, file = options.work / "onnx.caffemodel", options.work / "net.onnx"
     ours.net.save(str(weights))
     save_model(options.prototxt("deploy", "highres"), weights, options.data / "vocabulary.txt",
@@ -118,17 +117,17 @@ def time_onnx(options: Options) -> dict:
     return _timed(segmenter, cases, expected, found, LIMITS["float32"].values)
 
 
-def _random_segmenter(options, gpu):
-    """Return the committed net of stage 2 with random weights, in Caffe."""
-    vocabulary = Dataset(options.data).vocabulary
-    return CaffeSegmenter(options.prototxt("deploy", "highres"), None, vocabulary, gpu)
+def _work(options, gpu):
+    """Return the committed net of stage 2 with random weights, in Caffe, and what it segments.
 
-
-def _cases(options):
-    """Return a picture and EXPRESSIONS expressions for each timed repetition."""
+    That is a picture and EXPRESSIONS expressions for each timed repetition.
+    """
     dataset = Dataset(options.data)
+    segmenter = CaffeSegmenter(
+        options.prototxt("deploy", "highres"), None, dataset.vocabulary, gpu
+    )
     images = itertools.islice(itertools.cycle(dataset.images("test")), options.iterations)
-    return [(dataset.pixels(image), spoken(image)) for image in images]
+    return segmenter, [(dataset.pixels(image), spoken(image)) for image in images]
 
 
 def _timed(segmenter, cases, expected, found, limit):

@@ -15,7 +15,7 @@ EXPRESSIONS_AT_ONCE = 16
 
 
 class Prediction(NamedTuple):
-    """What N expressions name in an image of (H, W) pixels.
+    """The answer to N expressions about an image of (H, W) pixels.
 
     ``masks`` bool (N, H, W): the pixels whose response is above 0. ``scores`` float32 (N,): how
     sure the net is of each mask, see :func:`score_of`. ``responses`` float32 (N, H, W): the
