@@ -72,11 +72,11 @@ def weighted_logistic_gradient(
     """Return the gradient of :func:`weighted_logistic_loss` with respect to ``score``."""
     label = _as_factor(label, score)
     weights = _weights(label, foreground / score.size, background / score.size)
-    return weights * (_sigmoid(score) - label)
+    return weights * (sigmoid(score) - label)
 
 
-def _sigmoid(x):
-    """Return 1 / (1 + exp(-x)), within 6e-8 in float32.
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-x)) of any array, within 6e-8 in float32.
 
     numpy computes tanh with vectors; SciPy's expit takes four times as long.
     """
@@ -102,13 +102,13 @@ def soft_iou_loss(score: np.ndarray, label: np.ndarray) -> float:
     p = sigmoid(v) of ``score`` (N, 1, H, W), ``label`` M 0 or 1 of the same shape. The ones, which
     are not in the paper, make an empty prediction of an empty label right.
     """
-    intersection, union = _soft_areas(_sigmoid(score), label)
+    intersection, union = _soft_areas(sigmoid(score), label)
     return float(np.mean(1 - intersection / union))
 
 
 def soft_iou_gradient(score: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Return the gradient of :func:`soft_iou_loss` with respect to ``score``."""
-    p = _sigmoid(score)
+    p = sigmoid(score)
     intersection, union = _soft_areas(p, label)
     slopes = ((factor / len(score)).astype(score.dtype)
               for factor in (-1 / union, intersection / union**2))

@@ -9,6 +9,7 @@ import numpy as np
 
 from objseg.data.expressions import Vocabulary
 from objseg.geometry import Placement, net_input, resize_and_pad, response_on_image
+from objseg.numerics import sigmoid
 
 EXPRESSIONS_AT_ONCE = 16
 """Expressions that share one pass through the head; bounds the memory, not the result."""
@@ -33,7 +34,7 @@ def score_of(response: np.ndarray) -> float:
     It is between 0.5 and 1, and 0 where the mask is empty.
     """
     inside = response[response > 0]
-    return float(np.mean(1 / (1 + np.exp(-inside)))) if inside.size else 0.0
+    return float(np.mean(sigmoid(inside))) if inside.size else 0.0
 
 
 @dataclass(eq=False)
