@@ -78,7 +78,7 @@ def time_layers(options: Options) -> dict:
             "name": layer.name, "type": layer.type,
             "operations": [layer.forward, layer.backward],
             "multiplied": [
-                count // (4 if winograd and _is_winograd(computed) else 1)
+                int(count * (_winograd_share(computed) if winograd else 1))
                 for count in (layer.forward, layer.backward)
             ],
             "seconds": [times[layer.name]["forward"], times[layer.name]["backward"]],
@@ -87,9 +87,13 @@ def time_layers(options: Options) -> dict:
     ]}
 
 
-def _is_winograd(layer):
-    """Whether engine/kernels multiplies 36 numbers for a tile of 4x4 pixels in place of 144."""
+def _winograd_share(layer):
+    """The share of a layer's products that engine/kernels computes.
+
+    36 of 144 for a tile of 4x4 pixels with kernels of 3x3, 64 of 196 for one of 2x2 with 7x7.
+    """
     if layer.type != "Convolution":
-        return False
+        return 1
     outputs, inputs, *kernel = layer.blobs[0].shape
-    return kernel == [3, 3] and min(outputs, inputs) >= 8
+    wide = min(outputs, inputs) >= 8
+    return {(3, 3): 36 / 144, (7, 7): 64 / 196}.get(tuple(kernel), 1) if wide else 1

@@ -230,8 +230,8 @@ def _layers(results):
         f"The peak, one large matrix product, is {result['peak'] / 1e9:.0f} GFLOP/s. At the peak "
         f"all products take {floor:.3g} s, {_share(floor, seconds)} of the layers' "
         f"{seconds:.3g} s. By Winograd's method a convolution of 3x3 has a quarter of its "
-        f"operations in products. The {SLOWEST} slowest layers of stage 2, an image; floor: the "
-        "share of the layer's time that its products take at the peak.", "",
+        f"operations in products, one of 7x7 a third. The {SLOWEST} slowest layers of stage 2, an "
+        "image; floor: the share of the layer's time that its products take at the peak.", "",
         *table(["layer", "GFLOP forward", "time", "floor", "GFLOP backward", "time", "floor"],
                rows), "", f"The rest: {others}.",
     ]

@@ -1,7 +1,7 @@
 // What the kernels need of a set of vector instructions: a table of functions. plain.cpp, avx2.cpp
-// and avx512.cpp each make one from the same source (vectors.hpp, transforms.hpp, products.hpp,
-// elementwise.hpp, solvers.hpp). Those functions call nothing of the standard library: what the
-// linker shares between files must not hold instructions that the processor lacks.
+// and avx512.cpp each make one from the same source (vectors.hpp, products.hpp, transforms_3x3.hpp,
+// transforms_7x7.hpp, elementwise.hpp, solvers.hpp). Those functions call nothing of the standard
+// library: what the linker shares between files must not hold instructions that the processor lacks.
 #ifndef CAFFE_KERNELS_FUNCTIONS_HPP_
 #define CAFFE_KERNELS_FUNCTIONS_HPP_
 
@@ -12,10 +12,13 @@
 namespace caffe {
 namespace kernels {
 
+const int kMaxWidth = 16;  // floats in the widest vector
+
+namespace winograd_3x3 {
+
 const int kTile = 4;     // pixels along a side of an output tile
 const int kPoints = 6;   // interpolation points along a side
 const int kPlanes = kPoints * kPoints;
-const int kMaxWidth = 16;  // floats in the widest vector
 
 // A rectangle of 4x4 tiles, in tiles, and the plane that it is part of, in pixels. Tiles that reach
 // over the right or the lower edge are read as 0 there and not written.
@@ -25,26 +28,77 @@ struct Tiles {
   int count() const { return rows * columns; }
 };
 
+struct Transforms {
+  // Those of the 6x6 patches of the input, and of the 4x4 tiles of the output's gradient. Value p
+  // of tile t goes to out[p * stride + t]; up to kMaxWidth floats behind the last tile are
+  // overwritten. `scratch` has ScratchSize(tiles) floats.
+  void (*input)(const Tiles& tiles, const float* plane, float* out, size_t stride, float* scratch);
+  void (*gradient)(const Tiles& tiles, const float* plane, float* out, size_t stride,
+                   float* scratch);
+  // The tiles of the output from their values at the points, plus `bias`, into `plane`.
+  void (*output)(const Tiles& tiles, const float* in, size_t stride, float bias, float* plane,
+                 float* scratch);
+  // `count` 3x3 kernels, `step` floats apart; value p of kernel j goes to out[p * stride + j], with
+  // zeros up to a multiple of `width`. `rotated` turns each by 180 degrees.
+  void (*weights)(const float* weights, size_t step, int count, bool rotated, float* out,
+                  size_t stride);
+  // Adds the gradients of `count` kernels to weights[9 * j].
+  void (*products)(const float* in, size_t stride, int count, float* weights);
+};
+
+// Floats of scratch space that the transforms of `tiles` take.
+inline size_t ScratchSize(const Tiles& tiles) {
+  return 4 * kPoints * ((tiles.rows + 2) * size_t(tiles.columns) + 2 * kMaxWidth) +
+         9 * size_t(tiles.columns + 2 + 8 * kMaxWidth);
+}
+
+}  // namespace winograd_3x3
+
+namespace winograd_7x7 {
+
+const int kTile = 2, kPoints = 8, kPlanes = kPoints * kPoints;  // as above
+
+// Neighbouring planes, at most `width` of them: as many as a vector has elements. Their tiles are
+// counted along the rows; those that reach over an edge are read as 0 there and not written.
+struct Planes {
+  int channels, height, width;
+  int tiles() const { return (height + 1) / 2 * ((width + 1) / 2); }
+};
+
+struct Transforms {
+  // Those of the 8x8 patches of the input, and of the 2x2 tiles of the output's gradient. Value p
+  // of tile t of channel c goes to out[p * stride + t * pitch + c], with zeros behind the last
+  // channel. `scratch` has ScratchSize(planes) floats.
+  void (*input)(const Planes& planes, const float* in, float* out, size_t pitch, size_t stride,
+                float* scratch);
+  void (*gradient)(const Planes& planes, const float* in, float* out, size_t pitch, size_t stride,
+                   float* scratch);
+  // The output from its values at the points, plus the bias of each channel where there is one.
+  void (*output)(const Planes& planes, const float* in, size_t pitch, size_t stride,
+                 const float* bias, float* out, float* scratch);
+  // 7x7 kernels, `rows` times `lanes` of them; value p of kernel (r, i), which begins at
+  // weights[r * row_step + i * lane_step], goes to out[p * stride + r * pitch + i], with zeros
+  // behind the last lane. `rotated` turns each by 180 degrees.
+  void (*weights)(const float* weights, size_t lane_step, int lanes, size_t row_step, int rows,
+                  bool rotated, float* out, size_t pitch, size_t stride);
+  // Adds the gradients of `lanes` kernels to weights[49 * i]; value p of kernel i is in[p * stride
+  // + i].
+  void (*products)(const float* in, size_t stride, int lanes, float* weights);
+};
+
+inline size_t ScratchSize(const Planes& planes) {
+  const size_t row = planes.width + 1 + 6;  // of the patches, which overlap by 6 pixels
+  return kMaxWidth * (size_t(planes.height) * planes.width + kMaxWidth + kPoints * row);
+}
+
+}  // namespace winograd_7x7
+
 struct Functions {
   const char* name;
   int width;  // floats in a vector
   int rows;   // `multiply` takes a multiple of this many rows
-  // The transforms of the 6x6 patches of the input, and of the 4x4 tiles of the output's gradient.
-  // Value p of tile t goes to out[p * stride + t]; up to kMaxWidth floats behind the last tile are
-  // overwritten. `scratch` has ScratchSize(tiles) floats.
-  void (*transform_input)(const Tiles& tiles, const float* plane, float* out, size_t stride,
-                          float* scratch);
-  void (*transform_gradient)(const Tiles& tiles, const float* plane, float* out, size_t stride,
-                             float* scratch);
-  // The tiles of the output from their values at the points, plus `bias`, into `plane`.
-  void (*transform_output)(const Tiles& tiles, const float* in, size_t stride, float bias,
-                           float* plane, float* scratch);
-  // `count` 3x3 kernels, `step` floats apart; value p of kernel j goes to out[p * stride + j], with
-  // zeros up to a multiple of `width`. `rotated` turns each by 180 degrees.
-  void (*transform_weights)(const float* weights, size_t step, int count, bool rotated, float* out,
-                            size_t stride);
-  // Adds the gradients of `count` kernels to weights[9 * j].
-  void (*transform_products)(const float* in, size_t stride, int count, float* weights);
+  winograd_3x3::Transforms of_3x3;
+  winograd_7x7::Transforms of_7x7;
   // c (rows, columns) = a (rows, depth) b (depth, columns), added to c if `add`. All are row-major
   // with the given pitches in floats; columns are rounded up to a multiple of `width`, so the rows
   // of b and c must be that long.
@@ -62,12 +116,6 @@ struct Functions {
   void (*step_adam)(size_t count, const AdamStep& step, float* data, float* diff, float* mean,
                     float* square);
 };
-
-// Floats of scratch space that the transforms of `tiles` take.
-inline size_t ScratchSize(const Tiles& tiles) {
-  return 4 * kPoints * ((tiles.rows + 2) * size_t(tiles.columns) + 2 * kMaxWidth) +
-         9 * size_t(tiles.columns + 2 + 8 * kMaxWidth);
-}
 
 extern const Functions plain;
 #ifdef __x86_64__

@@ -1,4 +1,4 @@
-// Convolutions of 3x3 by Winograd's method, maxima of 2x2, the rectifier, and steps of the solvers,
+// Convolutions of 3x3 and 7x7 by Winograd's method, maxima of 2x2, the rectifier, and steps of the solvers,
 // for Caffe in float32 on the CPU. Results do not depend on the number of threads, to the last bit.
 //
 // CAFFE_STOCK_CPU=1 gives stock Caffe's arithmetic; CAFFE_CPU_KERNELS=plain, AVX2 or AVX-512
@@ -17,14 +17,16 @@ namespace kernels {
 const char* Name();
 bool IsStock();
 
-// A convolution with 3x3 kernels, stride 1 and one pixel of padding. All arrays are in Caffe's
-// order: (images, channels, height, width), weights (outputs, inputs, 3, 3).
+// A convolution with kernels of `side` x `side`, 3 or 7, stride 1, and padding that keeps the size of
+// the plane. All arrays are in Caffe's order: (images, channels, height, width), weights (outputs,
+// inputs, side, side).
 struct Convolution {
-  int images, inputs, outputs, height, width;
+  int side, images, inputs, outputs, height, width;
 };
 
-// Narrower layers are left to stock Caffe: the transforms would cost more than they save.
-const int kFewestChannels = 8;
+// Whether there are kernels for it. Narrow layers are left to stock Caffe, as the transforms would
+// cost more than they save, and large planes with 7x7, as those would fill the memory.
+bool HasConvolution(const Convolution& shape);
 
 void Forward(const Convolution& shape, const float* bottom, const float* weights, const float* bias,
              float* top);  // bias may be null

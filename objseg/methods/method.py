@@ -43,7 +43,8 @@ class Configuration:
         if self.proposals is not None:
             identity["proposals"] = ProposalIndex(self.proposals).identity
         if self.deploy is not None and self.gpu is None and cpu_kernels() != "stock":
-            identity["convolutions"] = "Winograd"  # of any instructions: they differ as BLAS's do
+            # of any instructions: they differ as BLAS's do
+            identity["convolutions"] = "Winograd 3x3, 7x7"
         return identity
 
 

@@ -15,7 +15,7 @@ from support.kernel_nets import (
 from threadpoolctl import threadpool_limits
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 18, 10), (5, 24, 21, 16), (1, 40, 150, 140)])
+@pytest.mark.parametrize("shape", [(1, 8, 18, 10), (5, 24, 21, 16), (1, 40, 124, 120)])
 def test_the_number_of_threads_does_not_change_a_bit(tmp_path, random, shape):
     net = chain(tmp_path, shape)
     draw(net, random)

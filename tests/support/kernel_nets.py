@@ -11,7 +11,8 @@ SETS = [
     pytest.param(name, marks=pytest.mark.skipif(flag not in PROCESSOR, reason=f"no {name} here"))
     for name, flag in (("plain", ""), ("AVX2", " avx2 "), ("AVX-512", " avx512dq "))
 ]
-CONVOLUTION = "num_output: {} kernel_size: 3 pad: 1"
+CONVOLUTION, CONVOLUTION_7X7 = ("num_output: {} " + f"kernel_size: {side} pad: {side // 2}"
+                                for side in (3, 7))
 
 
 def layer(kind, bottom, top, parameters="", more=""):
@@ -67,9 +68,14 @@ def error(found, expected):
 
 
 def chain(folder, shape=(2, 8, 26, 22), **settings):
-    """A net of the layers that have kernels: two convolutions, ReLU, pooling."""
+    """A net of the layers that have kernels: three convolutions, ReLU, pooling.
+
+    The last convolution is of 7x7, and of a plane of a sixteenth of the input's pixels.
+    """
+    half = "pool: MAX kernel_size: 2 stride: 2"
     return make_net(
         folder, shape, layer("Convolution", "x", "a", CONVOLUTION.format(24)),
-        layer("ReLU", "a", "r"), layer("Pooling", "r", "p", "pool: MAX kernel_size: 2 stride: 2"),
-        layer("Convolution", "p", "y", CONVOLUTION.format(16)), **settings,
+        layer("ReLU", "a", "r"), layer("Pooling", "r", "p", half),
+        layer("Convolution", "p", "b", CONVOLUTION.format(16)), layer("Pooling", "b", "q", half),
+        layer("Convolution", "q", "y", CONVOLUTION_7X7.format(50)), **settings,
     )
