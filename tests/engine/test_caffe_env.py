@@ -238,7 +238,11 @@ def test_the_command_and_pycaffe_must_both_be_at_hand(host, missing):
     (signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)
 ])
 def test_a_stopped_set_up_ends_and_leaves_nothing(host, number, status):
-    process, _ = start_a_long_set_up(host)
+    before = signal.signal(number, signal.SIG_DFL)  # a child inherits what nohup ignores
+    try:
+        process, _ = start_a_long_set_up(host)
+    finally:
+        signal.signal(number, before)
     process.send_signal(number)
     process.communicate(timeout=30)
     assert process.returncode == status
