@@ -1,9 +1,10 @@
-// The passes of a convolution: which of the two families computes them.
+// The passes of a convolution, by the implementation for its kernels: 3x3 or 7x7.
+#include <algorithm>
 #include <mutex>
 
-#include "convolutions.hpp"
 #include "dispatch.hpp"
 #include "threads.hpp"
+#include "winograd.hpp"
 
 namespace caffe {
 namespace kernels {
@@ -19,8 +20,9 @@ void Convolve(const Convolution& shape, const float* x, const float* weights, bo
 
 bool HasConvolution(const Convolution& shape) {
   const int fewest_channels = 8, most_pixels = 32 * 32;
-  if (shape.inputs < fewest_channels || shape.outputs < fewest_channels) { return false; }
-  return shape.side == 3 || (shape.side == 7 && shape.height * shape.width <= most_pixels);
+  const size_t pixels = size_t(shape.height) * shape.width;
+  if (pixels == 0 || std::min(shape.inputs, shape.outputs) < fewest_channels) { return false; }
+  return shape.side == 3 || (shape.side == 7 && pixels <= most_pixels);
 }
 
 void Forward(const Convolution& shape, const float* bottom, const float* weights, const float* bias,

@@ -10,9 +10,9 @@
 #include <algorithm>
 #include <mutex>
 
-#include "convolutions.hpp"
 #include "dispatch.hpp"
 #include "threads.hpp"
+#include "winograd.hpp"
 
 namespace caffe {
 namespace kernels {

@@ -6,15 +6,16 @@
 //   to weights:  D[p] (outputs, inputs) = W[p]' (outputs, tiles) V[p] (tiles, inputs)
 //
 // V is the transformed input, W the output's gradient; see transforms_7x7.hpp. The transformed
-// weights U are not kept: a thread makes the part that it multiplies next, which stays in its cache.
-// So each weight is read once and each weight's gradient written once. The order of every sum
-// depends on the shape alone.
+// weights U are not kept: a thread makes the part that it multiplies next, which stays in its
+// cache. So a few images read each weight once, and write each weight's gradient once. The order of
+// every sum depends on the shape alone. Rows of tiles and outputs are rounded up for `multiply`;
+// what is computed of the undefined ones is never read.
 #include <algorithm>
 #include <mutex>
 
-#include "convolutions.hpp"
 #include "dispatch.hpp"
 #include "threads.hpp"
+#include "winograd.hpp"
 
 namespace caffe {
 namespace kernels {
@@ -22,9 +23,10 @@ namespace winograd_7x7 {
 namespace {
 
 const int kWeights = 49;     // of a kernel
-const int kDepth = 32;       // inputs whose weights are transformed at a time
+const int kStep = 32;        // inputs whose weights are transformed at a time
 const int kVectors = 3;      // of outputs, likewise: as wide as a block of `multiply`
-const int kMostTiles = 256;  // at a time: those of 4 images of 16x16
+const int kMostTiles = 256;  // at a time, those of 4 images of 16x16: fc6 then takes 0.33 GB
+static_assert(kStep % kMaxWidth == 0, "vectors of inputs must not reach over a step");
 
 // Channels in parts of at most kVectors vectors; four parts or a multiple of it, for the threads.
 class Parts {
@@ -76,31 +78,31 @@ void Convolve(const Convolution& shape, const float* x, const float* weights, bo
     const int tiles = images.tiles_of_one(), rows = RoundUp(images.tiles(), set.rows);
     const size_t scratch = ScratchSize(images.planes(set.width));
     const size_t pitch = kVectors * set.width;
-    const size_t v_stride = Stride(rows, kDepth), v_size = kPlanes * v_stride;  // of kDepth inputs
-    const size_t u_stride = Stride(kDepth, pitch), m_stride = Stride(rows, pitch);
-    float* v = workers.shared[0].Get((shape.inputs + kDepth - 1) / kDepth * v_size);
+    const size_t v_stride = Stride(rows, kStep), v_size = kPlanes * v_stride;  // of kStep inputs
+    const size_t u_stride = Stride(kStep, pitch), m_stride = Stride(rows, pitch);
+    float* v = workers.shared[0].Get((shape.inputs + kStep - 1) / kStep * v_size);
     workers.Run((shape.inputs + set.width - 1) / set.width, [&](int vector, int thread) {
       const int c = vector * set.width;
       const Planes planes = images.planes(std::min(set.width, shape.inputs - c));
-      float* out = v + c / kDepth * v_size + c % kDepth;
+      float* out = v + c / kStep * v_size + c % kStep;
       for (int i = 0; i < images.count; ++i) {
-        set.of_7x7.input(planes, x + images.offset(i, shape.inputs, c), out + i * tiles * kDepth,
-                         kDepth, v_stride, workers.own(thread).Get(scratch));
+        set.of_7x7.input(planes, x + images.offset(i, shape.inputs, c), out + i * tiles * kStep,
+                         kStep, v_stride, workers.own(thread).Get(scratch));
       }
     });
     workers.Run(parts.count(), [&](int part, int thread) {
       const int begin = parts.begin(part), end = parts.end(part);
       float* u = workers.own(thread).Get(kPlanes * (u_stride + m_stride) + scratch);
       float *m = u + kPlanes * u_stride, *rest = m + kPlanes * m_stride;
-      for (int c = 0; c < shape.inputs; c += kDepth) {
-        const int depth = std::min(kDepth, shape.inputs - c);
+      for (int c = 0; c < shape.inputs; c += kStep) {
+        const int depth = std::min(kStep, shape.inputs - c);
         for (int k = begin; k < end; k += set.width) {
           set.of_7x7.weights(weights + c * input_step + k * output_step, output_step,
                              std::min(set.width, end - k), input_step, depth, to_bottom,
                              u + (k - begin), pitch, u_stride);
         }
         for (int p = 0; p < kPlanes; ++p) {
-          set.multiply(rows, end - begin, depth, v + c / kDepth * v_size + p * v_stride, kDepth,
+          set.multiply(rows, end - begin, depth, v + c / kStep * v_size + p * v_stride, kStep,
                        u + p * u_stride, pitch, m + p * m_stride, pitch, c > 0);
         }
       }
@@ -148,7 +150,7 @@ void AddWeightGradient(const Convolution& shape, const float* bottom, const floa
     });
     workers.Run(bands, [&](int number, int thread) {
       float* out = w + number * w_size;
-      float* g = workers.own(thread).Get(kPlanes * std::max(g_stride, d_stride) + scratch);
+      float* g = workers.own(thread).Get(kPlanes * g_stride + scratch);
       for (int row = 0; row < band && number * band + row < shape.outputs; row += set.width) {
         const int k = number * band + row;
         const Planes planes = images.planes(std::min(set.width, shape.outputs - k));

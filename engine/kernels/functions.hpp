@@ -1,7 +1,8 @@
 // What the kernels need of a set of vector instructions: a table of functions. plain.cpp, avx2.cpp
 // and avx512.cpp each make one from the same source (vectors.hpp, products.hpp, transforms_3x3.hpp,
 // transforms_7x7.hpp, elementwise.hpp, solvers.hpp). Those functions call nothing of the standard
-// library: what the linker shares between files must not hold instructions that the processor lacks.
+// library: what the linker shares between files must not hold instructions that the processor
+// lacks.
 #ifndef CAFFE_KERNELS_FUNCTIONS_HPP_
 #define CAFFE_KERNELS_FUNCTIONS_HPP_
 
@@ -58,7 +59,7 @@ namespace winograd_7x7 {
 
 const int kTile = 2, kPoints = 8, kPlanes = kPoints * kPoints;  // as above
 
-// Neighbouring planes, at most `width` of them: as many as a vector has elements. Their tiles are
+// Neighbouring planes, at most as many as a vector has elements. Their tiles are
 // counted along the rows; those that reach over an edge are read as 0 there and not written.
 struct Planes {
   int channels, height, width;

@@ -1,5 +1,6 @@
-// Convolutions of 3x3 and 7x7 by Winograd's method, maxima of 2x2, the rectifier, and steps of the solvers,
-// for Caffe in float32 on the CPU. Results do not depend on the number of threads, to the last bit.
+// Convolutions of 3x3 and 7x7 by Winograd's method, maxima of 2x2, the rectifier, and steps of the
+// solvers, for Caffe in float32 on the CPU. Results do not depend on the number of threads, to the
+// last bit.
 //
 // CAFFE_STOCK_CPU=1 gives stock Caffe's arithmetic; CAFFE_CPU_KERNELS=plain, AVX2 or AVX-512
 // another set of instructions than the best that the processor has. Both are read at every call.
@@ -17,9 +18,9 @@ namespace kernels {
 const char* Name();
 bool IsStock();
 
-// A convolution with kernels of `side` x `side`, 3 or 7, stride 1, and padding that keeps the size of
-// the plane. All arrays are in Caffe's order: (images, channels, height, width), weights (outputs,
-// inputs, side, side).
+// A convolution with kernels of `side` x `side`, 3 or 7, stride 1, and padding that keeps the size
+// of the plane. All arrays are in Caffe's order: (images, channels, height, width), weights
+// (outputs, inputs, side, side).
 struct Convolution {
   int side, images, inputs, outputs, height, width;
 };

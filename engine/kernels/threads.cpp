@@ -24,7 +24,7 @@ float* Buffer::Get(size_t floats) {
     size_ = 0;
     void* data;
     if (posix_memalign(&data, alignment, floats * sizeof(float))) { throw std::bad_alloc(); }
-    madvise(data, floats * sizeof(float), MADV_HUGEPAGE);  // 36 planes would exhaust the TLB
+    madvise(data, floats * sizeof(float), MADV_HUGEPAGE);  // 36 or 64 planes would exhaust the TLB
     data_ = static_cast<float*>(data);
     size_ = floats;
   }

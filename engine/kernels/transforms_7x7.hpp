@@ -1,7 +1,7 @@
 // Winograd's transforms for F(2x2, 7x7), the 2x2 outputs of a 7x7 convolution, and for its gradient
 // to the weights, F(7x7, 2x2): 64 products in place of 196. transforms_3x3.hpp has the mathematics.
 // The points are 0, +-1/2, +-1, +-2 and infinity; of 105 other choices none was clearly more exact.
-// The error is up to three times that of F(4x4, 3x3), in the gradient of the weights up to ten.
+// The error is up to four times that of F(4x4, 3x3), in the gradient of the weights up to ten.
 //
 // A layer of such kernels has many channels and few pixels (fc6: 512 and 16x16), so the elements of
 // a vector are neighbouring channels: an array (a, b, channels) is one of vectors.

@@ -52,7 +52,7 @@ def test_a_convolution_is_as_exact_as_it_should_be(
 @pytest.mark.parametrize("shape, outputs", [
     ((1, 8, 16, 16), 8), ((2, 8, 5, 7), 17), ((2, 9, 1, 1), 11), ((3, 40, 31, 33), 100),
     ((2, 8, 3, 200), 16), ((6, 64, 16, 16), 48), ((9, 16, 13, 12), 33), ((1, 512, 16, 16), 64),
-    ((1, 48, 16, 16), 512), ((1, 128, 32, 32), 30),
+    ((1, 48, 16, 16), 512), ((1, 128, 32, 32), 30), ((1, 8, 1, 1024), 8),
 ])
 def test_a_7x7_convolution_is_as_exact_as_it_should_be(
     tmp_path, random, monkeypatch, shape, outputs, kernels
@@ -92,6 +92,17 @@ def test_an_empty_batch_adds_nothing_to_the_gradients(tmp_path, random, convolut
     net.reshape()
     found = run(net)
     assert found["y"].shape == (0, 8, 9, 9)
+    assert not found["dy 0"].any() and not found["dy 1"].any()
+
+
+@pytest.mark.parametrize("convolution", [CONVOLUTION, CONVOLUTION_7X7])
+def test_planes_without_a_pixel_are_an_empty_result(tmp_path, random, convolution):
+    net = make_net(tmp_path, (1, 8, 9, 9), layer("Convolution", "x", "y", convolution.format(8)))
+    draw(net, random)
+    net.blobs["x"].reshape(1, 8, 0, 9)
+    net.reshape()
+    found = run(net)
+    assert found["y"].shape == (1, 8, 0, 9)
     assert not found["dy 0"].any() and not found["dy 1"].any()
 
 

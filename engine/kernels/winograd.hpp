@@ -1,6 +1,6 @@
-// The two families of convolutions that have kernels, and how their matrices lie in memory.
-#ifndef CAFFE_KERNELS_CONVOLUTIONS_HPP_
-#define CAFFE_KERNELS_CONVOLUTIONS_HPP_
+// The convolutions with kernels of 3x3 and of 7x7, and how their matrices lie in memory.
+#ifndef CAFFE_KERNELS_WINOGRAD_HPP_
+#define CAFFE_KERNELS_WINOGRAD_HPP_
 
 #include <cstddef>
 
@@ -43,4 +43,4 @@ void AddWeightGradient(const Convolution& shape, const float* bottom, const floa
 }  // namespace kernels
 }  // namespace caffe
 
-#endif  // CAFFE_KERNELS_CONVOLUTIONS_HPP_
+#endif  // CAFFE_KERNELS_WINOGRAD_HPP_
