@@ -51,9 +51,14 @@ struct Images {
   int tiles_of_one() const { return planes(1).tiles(); }
   int tiles() const { return count * tiles_of_one(); }
   Planes planes(int channels) const { return {channels, shape_.height, shape_.width}; }
-  // Floats of all images of the batch before a channel of an image of these.
-  size_t offset(int image, int channels, int channel) const {
-    return (size_t(first + image) * channels + channel) * shape_.height * shape_.width;
+  // Calls action(floats before this channel of the image in the batch, tiles before the image's
+  // in these) for each image.
+  template <typename Do>
+  void ForEach(int channels, int channel, const Do& action) const {
+    for (int i = 0; i < count; ++i) {
+      const size_t plane = size_t(first + i) * channels + channel;
+      action(plane * shape_.height * shape_.width, size_t(i) * tiles_of_one());
+    }
   }
 
   int first, count;
@@ -75,7 +80,7 @@ void Convolve(const Convolution& shape, const float* x, const float* weights, bo
   const size_t output_step = kWeights * size_t(to_bottom ? 1 : shape.inputs);
   for (int first = 0; first < shape.images;) {
     const Images images(shape, first);
-    const int tiles = images.tiles_of_one(), rows = RoundUp(images.tiles(), set.rows);
+    const int rows = RoundUp(images.tiles(), set.rows);
     const size_t scratch = ScratchSize(images.planes(set.width));
     const size_t pitch = kVectors * set.width;
     const size_t v_stride = Stride(rows, kStep), v_size = kPlanes * v_stride;  // of kStep inputs
@@ -85,10 +90,10 @@ void Convolve(const Convolution& shape, const float* x, const float* weights, bo
       const int c = vector * set.width;
       const Planes planes = images.planes(std::min(set.width, shape.inputs - c));
       float* out = v + c / kStep * v_size + c % kStep;
-      for (int i = 0; i < images.count; ++i) {
-        set.of_7x7.input(planes, x + images.offset(i, shape.inputs, c), out + i * tiles * kStep,
-                         kStep, v_stride, workers.own(thread).Get(scratch));
-      }
+      images.ForEach(shape.inputs, c, [&](size_t from, size_t tile) {
+        set.of_7x7.input(planes, x + from, out + tile * kStep, kStep, v_stride,
+                         workers.own(thread).Get(scratch));
+      });
     });
     workers.Run(parts.count(), [&](int part, int thread) {
       const int begin = parts.begin(part), end = parts.end(part);
@@ -108,11 +113,10 @@ void Convolve(const Convolution& shape, const float* x, const float* weights, bo
       }
       for (int k = begin; k < end; k += set.width) {
         const Planes planes = images.planes(std::min(set.width, end - k));
-        for (int i = 0; i < images.count; ++i) {
-          set.of_7x7.output(planes, m + i * tiles * pitch + (k - begin), pitch, m_stride,
-                            bias ? bias + k : nullptr, y + images.offset(i, shape.outputs, k),
-                            rest);
-        }
+        images.ForEach(shape.outputs, k, [&](size_t to, size_t tile) {
+          set.of_7x7.output(planes, m + tile * pitch + (k - begin), pitch, m_stride,
+                            bias ? bias + k : nullptr, y + to, rest);
+        });
       }
     });
     first += images.count;
@@ -129,7 +133,7 @@ void AddWeightGradient(const Convolution& shape, const float* bottom, const floa
   const int bands = (shape.outputs + band - 1) / band;
   for (int first = 0; first < shape.images;) {
     const Images images(shape, first);
-    const int tiles = images.tiles_of_one(), all = RoundUp(images.tiles(), set.width);
+    const int all = RoundUp(images.tiles(), set.width);
     const size_t scratch = ScratchSize(images.planes(set.width));
     const size_t pitch = kVectors * set.width, w_pitch = Pitch(all);
     const size_t v_stride = Stride(images.tiles(), pitch), v_size = kPlanes * v_stride;
@@ -141,11 +145,10 @@ void AddWeightGradient(const Convolution& shape, const float* bottom, const floa
       for (int c = parts.begin(part); c < parts.end(part); c += set.width) {
         const Planes planes = images.planes(std::min(set.width, parts.end(part) - c));
         float* out = v + part * v_size + (c - parts.begin(part));
-        for (int i = 0; i < images.count; ++i) {
-          set.of_7x7.input(planes, bottom + images.offset(i, shape.inputs, c),
-                           out + i * tiles * pitch, pitch, v_stride,
+        images.ForEach(shape.inputs, c, [&](size_t from, size_t tile) {
+          set.of_7x7.input(planes, bottom + from, out + tile * pitch, pitch, v_stride,
                            workers.own(thread).Get(scratch));
-        }
+        });
       }
     });
     workers.Run(bands, [&](int number, int thread) {
@@ -154,11 +157,10 @@ void AddWeightGradient(const Convolution& shape, const float* bottom, const floa
       for (int row = 0; row < band && number * band + row < shape.outputs; row += set.width) {
         const int k = number * band + row;
         const Planes planes = images.planes(std::min(set.width, shape.outputs - k));
-        for (int i = 0; i < images.count; ++i) {
-          set.of_7x7.gradient(planes, top_diff + images.offset(i, shape.outputs, k),
-                              g + i * tiles * set.width, set.width, g_stride,
+        images.ForEach(shape.outputs, k, [&](size_t from, size_t tile) {
+          set.of_7x7.gradient(planes, top_diff + from, g + tile * set.width, set.width, g_stride,
                               g + kPlanes * g_stride);
-        }
+        });
         for (int p = 0; p < kPlanes; ++p) {
           for (int t = 0; t < all; t += set.width) {
             set.transpose(set.width, g + p * g_stride + t * set.width, set.width,
