@@ -141,7 +141,8 @@ def test_twenty_clients_at_once_are_all_answered(port):
 
     with ThreadPoolExecutor(20) as pool:
         found = {status for statuses in pool.map(use, range(20)) for status in statuses}
-    assert found <= {200, 404} and 200 in found
+    assert found <= {200, 404}  # each may find its picture forgotten every time
+    assert use(0) == [200, 200, 200]
 
 
 def test_a_port_in_use_is_a_clear_error(port):
