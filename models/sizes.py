@@ -38,13 +38,14 @@ class Size:
     ``trunk`` are the channels of VGG-16's five blocks, ``fc`` those of fc6, fc7 and fc8; ``fc[2]``
     is D_im of the paper (section 3.1), ``hidden`` is D_text (3.2), ``classifier`` is D_cls (3.3).
     ``stride`` is the side of a cell of the feature map in pixels of the input, see
-    :func:`models.vgg16.add_convnet`, ``fc6_window`` the side of fc6's kernel in cells, ``dropout``
-    the share of the outputs of fc6 and fc7 that training drops. With ``cached_convnet`` the
-    convolutions are held and training reads what they give from disk (:mod:`objseg.convnet`). With
-    ``mirror`` it takes the mirror image of half the pictures. ``soft_iou`` is the weight of that
-    term of the loss, see python_layers/weighted_logistic_loss.py. ``start_lacks`` are layers that
-    the pretrained file has no weights for, which start from their fillers. ``published`` is a
-    folder of trained weights that come with the project.
+    :func:`models.vgg16.add_convnet`, ``fc6_window`` and ``fc7_window`` are the sides of their
+    kernels, ``fc7_dilation`` the distance of fc7's taps, all in cells, ``dropout`` is the share of
+    the outputs of fc6 and fc7 that training drops. With ``cached_convnet`` the convolutions are
+    held and training reads what they give from disk (:mod:`objseg.convnet`). With ``mirror`` it
+    takes the mirror image of half the pictures. ``soft_iou`` is the weight of that term of the
+    loss, see python_layers/weighted_logistic_loss.py. ``start_lacks`` are layers that the
+    pretrained file has no weights for, which start from their fillers. ``published`` is a folder of
+    trained weights that come with the project.
     ``crop`` is the side of a proposal's picture, ``frequent_words`` N of the per-word baseline,
     which with ``upsamples_words`` learns from maps as large as the input, as FCN-32s does, else
     from a label per cell, ``phrase`` the width of GroundeR's embedding and LSTM, ``attention`` of
@@ -75,6 +76,8 @@ class Size:
     recipes: dict = field(hash=False)
     stride: int = 32
     fc6_window: int = 7
+    fc7_window: int = 1
+    fc7_dilation: int = 1
     dropout: float = 0
     start_lacks: frozenset = frozenset()
     published: str | None = None
@@ -223,6 +226,9 @@ PHOTO = replace(
     fc=(256, 256, 256),
     stride=16,
     fc6_window=3,
+    # With fc6, a field of 7 cells, as many as fc6 of the paper has.
+    fc7_window=3,
+    fc7_dilation=2,
     dropout=0.3,
     start_lacks=frozenset({"fc6", "fc7", "fc8", "lstm"}),
     embedding=256,

@@ -22,11 +22,14 @@ def learnt(frozen: bool = False) -> list[dict]:
     return [dict(lr_mult=1, decay_mult=1), dict(lr_mult=1, decay_mult=0)]
 
 
-def convolution(bottom, channels: int, kernel: int, pad: int, frozen: bool = False):
+def convolution(
+    bottom, channels: int, kernel: int, pad: int, frozen: bool = False, dilation: int = 1
+):
     """Return a convolution of stride 1 whose random start keeps the variance through the ReLUs."""
+    dilated = dict(dilation=dilation) if dilation > 1 else {}
     return L.Convolution(
         bottom, num_output=channels, kernel_size=kernel, pad=pad, param=learnt(frozen),
-        weight_filler=dict(type="msra"), bias_filler=dict(type="constant"),
+        weight_filler=dict(type="msra"), bias_filler=dict(type="constant"), **dilated,
     )
 
 
@@ -71,8 +74,13 @@ def add_trunk(
     if pad is None:
         pad = size.fc6_window // 2
     top = convnet
-    for index, kernel, padding in ((6, size.fc6_window, pad), (7, 1, 0)):
-        layer = net[f"fc{index}"] = convolution(top, size.fc[index - 6], kernel, padding)
+    fc7_pad = size.fc7_window // 2 * size.fc7_dilation
+    for index, kernel, padding, dilation in (
+        (6, size.fc6_window, pad, 1), (7, size.fc7_window, fc7_pad, size.fc7_dilation),
+    ):
+        layer = net[f"fc{index}"] = convolution(
+            top, size.fc[index - 6], kernel, padding, dilation=dilation
+        )
         top = net[f"relu{index}"] = L.ReLU(layer, in_place=True)
         if dropout:
             top = net[f"drop{index}"] = L.Dropout(top, dropout_ratio=dropout, in_place=True)

@@ -39,19 +39,22 @@ def weights_of(weights, layer, outputs: int, axis: int = 0) -> list[np.ndarray]:
 
 
 def _window(parameters, layer):
-    """Attributes strides and pads of a convolution or pooling layer."""
+    """Attributes strides and pads of a convolution or pooling layer, and of the former dilations."""
     uneven = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w")
     require(layer, not any(parameters.HasField(name) for name in uneven), "unequal sides")
-    pooling = layer.type == "Pooling"
-    stride = parameters.stride if pooling else max([1, *parameters.stride])
-    pad = parameters.pad if pooling else max([0, *parameters.pad])
-    return {"strides": [stride] * 2, "pads": [pad] * 4}
+    if layer.type == "Pooling":
+        return {"strides": [parameters.stride] * 2, "pads": [parameters.pad] * 4}
+    lists = parameters.stride, parameters.pad, parameters.dilation
+    require(layer, all(len(set(sides)) <= 1 for sides in lists), "unequal sides")
+    stride, pad, dilation = (
+        sides[0] if sides else default for sides, default in zip(lists, (1, 0, 1))
+    )
+    return {"strides": [stride] * 2, "pads": [pad] * 4, "dilations": [dilation] * 2}
 
 
 def _convolution(kind):
     def convert(graph, layer, weights, bottoms):
         parameters = layer.convolution_param
-        require(layer, set(parameters.dilation) <= {1}, "dilation")
         outputs, axis = parameters.num_output, 0
         if kind == "ConvTranspose":
             outputs, axis = outputs // parameters.group, 1

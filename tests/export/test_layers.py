@@ -14,6 +14,8 @@ from objseg.export.layers import convert
 LAYERS = {
     "convolution in groups": 'type: "Convolution" convolution_param { num_output: 6 kernel_size: 3 '
                              "stride: 2 pad: 1 group: 2 }",
+    "dilated convolution": 'type: "Convolution" convolution_param { num_output: 3 kernel_size: 3 '
+                           "pad: 2 dilation: 2 }",
     "deconvolution": 'type: "Deconvolution" convolution_param { num_output: 2 kernel_size: 4 '
                      "stride: 2 pad: 1 bias_term: false }",
     "pooling whose last window ends outside": 'type: "Pooling" pooling_param { kernel_size: 2 '

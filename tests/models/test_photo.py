@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from skimage import data
 
+from models.netspec import inputs, one_phase
 from models.sizes import PHOTO
+from models.vgg16 import add_trunk
+from objseg.caffe.prototxt import prototxt
 from objseg.caffe.weights import check_fits
 from objseg.data.expressions import Vocabulary
 from objseg.files import REPOSITORY, sha256
@@ -29,6 +32,24 @@ def test_its_files_belong_together_and_lack_the_convolutions_alone():
     assert len(missing) == 13 and all(name.startswith("conv") for name in missing)
     assert len(Vocabulary.load(vocabulary)) <= net.params["embedding"][0].shape[0]
     assert weights.stat().st_size < 16e6
+
+
+def test_a_cell_of_fc8_depends_on_a_square_of_cells_without_gaps(tmp_path):
+    """fc6 sees one cell to each side; the taps of fc7 are two cells apart."""
+    spec = caffe.NetSpec()
+    inputs(spec, convnet=[1, PHOTO.convnet_channels, 15, 15])
+    add_trunk(spec, PHOTO, convnet=spec.convnet)
+    path = tmp_path / "trunk.prototxt"
+    path.write_text(prototxt(one_phase("trunk", spec)))
+    net = caffe.Net(str(path), caffe.TEST)
+    net.blobs["convnet"].data[...] = 0
+    before = net.forward()["fc8"].copy()
+    net.blobs["convnet"].data[:, :, 7, 7] = 1
+    difference = np.abs(net.forward()["fc8"] - before).max(axis=1)[0]
+    expected = np.zeros((15, 15), bool)
+    expected[4:11, 4:11] = True
+    rounding = 1e-4 * difference.max()  # Winograd's, in the rest of a tile
+    np.testing.assert_array_equal(difference > rounding, expected)
 
 
 def inside(score, box):
