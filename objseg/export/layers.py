@@ -39,7 +39,7 @@ def weights_of(weights, layer, outputs: int, axis: int = 0) -> list[np.ndarray]:
 
 
 def _window(parameters, layer):
-    """Attributes strides and pads of a convolution or pooling layer, and of the former dilations."""
+    """Attributes strides, pads and, of a convolution, dilations of a layer that moves a window."""
     uneven = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w")
     require(layer, not any(parameters.HasField(name) for name in uneven), "unequal sides")
     if layer.type == "Pooling":

