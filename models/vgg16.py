@@ -26,7 +26,7 @@ def convolution(
     bottom, channels: int, kernel: int, pad: int, frozen: bool = False, dilation: int = 1
 ):
     """Return a convolution of stride 1 whose random start keeps the variance through the ReLUs."""
-    dilated = dict(dilation=dilation) if dilation > 1 else {}
+    dilated = dict(dilation=dilation) if dilation > 1 else {}  # left out where it is the default
     return L.Convolution(
         bottom, num_output=channels, kernel_size=kernel, pad=pad, param=learnt(frozen),
         weight_filler=dict(type="msra"), bias_filler=dict(type="constant"), **dilated,

@@ -8,6 +8,7 @@ from onnx import TensorProto, helper
 from support.tiny_trunk import randomize
 
 from objseg.caffe.weights import read_net
+from objseg.errors import UserError
 from objseg.export.graph import LARGE, Graph, model_of
 from objseg.export.layers import convert
 
@@ -65,6 +66,18 @@ def test_a_layer_computes_what_it_computes_in_caffe(tmp_path, layer):
     found = run_onnx(graph, {"x": x}, names["y"])
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("sides", ["stride: [1, 2]", "pad: [1, 0]", "dilation: [1, 2]"])
+def test_a_convolution_of_unequal_sides_is_refused(tmp_path, sides):
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "y" type: "Convolution" bottom: "x" top: "y" '
+        f"convolution_param {{ num_output: 3 kernel_size: 3 {sides} }} }}\n"
+    )
+    weights = {"y": [np.zeros((3, 4, 3, 3), np.float32), np.zeros(3, np.float32)]}
+    with pytest.raises(UserError, match="y.*unequal sides"):
+        convert(Graph(inputs=[]), read_net(path).layer, weights, {"x": "x"})
 
 
 @pytest.mark.parametrize("axis", [0, 1])
